@@ -1,0 +1,163 @@
+// Owns: the virtual GPU's view of memory: page mappings of one process on one GPU, and the port
+//   through which every engine and every wave reaches guest memory, with host atomics where the
+//   guest's are atomic.
+// Does not own: allocation (machine.*), the incoherent cache model behind `CacheModel` (caches.*).
+// Threading: AddressSpace is safe from any thread; a MemoryPort is used by one thread at a time.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <map>
+#include <shared_mutex>
+
+namespace kiln::vgpu {
+
+using Va = std::uint64_t;
+
+inline constexpr Va kPageBytes = 4096;
+
+/// How a page behaves in the caches (AMDGPU MTYPE): Uncached bypasses all, Coherent is written
+/// through, ReadWrite and NonCoherent are kept until a write-back or invalidate.
+enum class Mtype : std::uint8_t { NonCoherent, ReadWrite, Coherent, Uncached };
+
+enum class Access : std::uint8_t { Load, Store, Atomic, Execute };
+
+/// A range of guest addresses with one host backing. The backing outlives the mapping: an access
+/// that races with an unmap reads stale bytes, it never crashes the host.
+struct Mapping {
+  Va begin = 0, end = 0;
+  std::byte* host = nullptr;  ///< of `begin`
+  bool writable = true, executable = true;
+  Mtype mtype = Mtype::ReadWrite;
+  bool local = true;          ///< this GPU's own VRAM
+  bool host_memory = false;   ///< system memory (GTT, userptr)
+};
+
+struct MemoryFault {
+  Va address = 0;
+  Access access = Access::Load;
+  bool not_present = true;    ///< false: present, but without that permission
+};
+
+/// The GPU page table of one process on one GPU.
+class AddressSpace {
+ public:
+  /// Adds a mapping; false if it overlaps one.
+  bool map(const Mapping& mapping);
+  /// Removes the mapping that begins at `begin`; false if there is none.
+  bool unmap(Va begin);
+  /// The mapping that holds `va`, or false.
+  bool find(Va va, Mapping* mapping) const;
+  /// Changes whenever a cached translation may be wrong.
+  std::uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
+
+ private:
+  mutable std::shared_mutex mutex_;
+  std::map<Va, Mapping> by_begin_;
+  std::atomic<std::uint64_t> generation_{1};
+};
+
+/// Who asks, for the cache model: a vector access, a scalar load, an instruction fetch, the command
+/// processor, an SDMA engine.
+enum class Client : std::uint8_t { Vector, Scalar, Fetch, CommandProcessor, Sdma };
+
+/// How far an access or a fence must be seen. Wave: any cache may serve it.
+enum class Scope : std::uint8_t { Wave, Workgroup, Agent, System };
+
+/// Strict memory: the caches that hardware does not keep coherent. Null in a port means coherent.
+class CacheModel {
+ public:
+  virtual ~CacheModel() = default;
+  virtual void load(Client client, Scope scope, const Mapping& mapping, Va va, void* to, std::size_t bytes) = 0;
+  virtual void store(Client client, Scope scope, const Mapping& mapping, Va va, const void* from, std::size_t bytes) = 0;
+  /// Makes `va` current at the point where an atomic of `scope` executes, and returns the host bytes
+  /// to operate on under the model's lock, which `end_atomic` releases.
+  virtual std::byte* begin_atomic(Client client, Scope scope, const Mapping& mapping, Va va, std::size_t bytes) = 0;
+  virtual void end_atomic(Va va, std::size_t bytes) = 0;
+  /// The fence instructions of kernels (buffer_wbl2, buffer_inv, buffer_gl0_inv, s_dcache_inv, ...).
+  virtual void release(Client client, Scope scope) = 0;
+  virtual void acquire(Client client, Scope scope) = 0;
+};
+
+/// One client's way to memory, with a small translation cache.
+class MemoryPort {
+ public:
+  MemoryPort(const AddressSpace& space, CacheModel* caches) : space_(&space), caches_(caches) {}
+
+  const AddressSpace& space() const { return *space_; }
+  bool strict() const { return caches_ != nullptr; }
+  CacheModel* caches() const { return caches_; }
+
+  /// Host bytes of [va, va + bytes) if mapped for `access` by one mapping; else null and fault().
+  /// Only for coherent ports, or for callers that go through the cache model afterwards.
+  std::byte* translate(Va va, std::size_t bytes, Access access) {
+    const Entry& entry = entry_of(va);
+    if (va >= entry.mapping.begin && va + bytes <= entry.mapping.end && va + bytes > va &&
+        permits(entry.mapping, access)) [[likely]]
+      return entry.mapping.host + (va - entry.mapping.begin);
+    record_fault(va, bytes, access, entry.mapping);
+    return nullptr;
+  }
+
+  /// Copies; an access over several mappings is split. False: fault() says where.
+  bool load(Va va, void* to, std::size_t bytes, Client client = Client::Vector, Scope scope = Scope::Wave,
+            Access access = Access::Load);
+  bool store(Va va, const void* from, std::size_t bytes, Client client = Client::Vector,
+             Scope scope = Scope::Wave);
+
+  /// Applies `op(T old) -> T` atomically with respect to every other client and the host. `va` must
+  /// be naturally aligned (the caller checks).
+  template <class T, class Op>
+  bool atomic(Va va, Op op, T* old, Client client = Client::Vector, Scope scope = Scope::Agent) {
+    static_assert(sizeof(T) == 4 || sizeof(T) == 8);
+    std::byte* host = translate(va, sizeof(T), Access::Atomic);
+    if (host == nullptr) return false;
+    const bool modelled = caches_ != nullptr;
+    if (modelled) host = caches_->begin_atomic(client, scope, entry_of(va).mapping, va, sizeof(T));
+    std::atomic_ref<T> cell(*reinterpret_cast<T*>(host));
+    T seen = cell.load(std::memory_order_relaxed);
+    while (!cell.compare_exchange_weak(seen, op(seen), std::memory_order_acq_rel, std::memory_order_relaxed)) {
+    }
+    if (modelled) caches_->end_atomic(va, sizeof(T));
+    if (old != nullptr) *old = seen;
+    return true;
+  }
+
+  const MemoryFault& fault() const { return fault_; }
+
+ private:
+  struct Entry {
+    Va page = ~Va{0};
+    std::uint64_t generation = 0;
+    Mapping mapping;
+  };
+
+  static bool permits(const Mapping& mapping, Access access) {
+    switch (access) {
+      case Access::Load: return true;
+      case Access::Store:
+      case Access::Atomic: return mapping.writable;
+      case Access::Execute: return mapping.executable;
+    }
+    return false;
+  }
+  const Entry& entry_of(Va va) {
+    const Va page = va / kPageBytes;
+    Entry& entry = entries_[page % entries_.size()];
+    if (entry.page != page || entry.generation != space_->generation()) [[unlikely]]
+      refill(entry, va);
+    return entry;
+  }
+  void refill(Entry& entry, Va va);
+  void record_fault(Va va, std::size_t bytes, Access access, const Mapping& mapping);
+
+  const AddressSpace* space_;
+  CacheModel* caches_;
+  MemoryFault fault_;
+  std::array<Entry, 64> entries_;
+};
+
+}  // namespace kiln::vgpu
