@@ -33,6 +33,7 @@ struct Dispatch {
   Va shared_aperture = 0, private_aperture = 0;
   const AddressSpace* space = nullptr;
   std::uint32_t dispatch_id = 0;
+  std::uint64_t process = 0;             ///< token passed on to Environment::message
 };
 
 /// What workgroups read of the machine around them.

@@ -30,11 +30,19 @@ enum class WaveState : std::uint8_t {
   Done,        ///< s_endpgm
   Halted,      ///< s_sethalt, trap without handler, illegal instruction: hung as on hardware
   Faulted,     ///< a memory access without a mapping; `port.fault()` says where
+  Indexing,    ///< running with s_set_gpr_idx_on (gfx9): VGPR operands move by M0
 };
+
+/// MODE.GPR_IDX_EN (CDNA3 ISA, MODE register).
+inline constexpr std::uint32_t kModeGprIdxEn = 1u << 27;
+
+/// Rows behind Wave::v: a tuple that starts at the last register may run past it by 31.
+inline constexpr unsigned kRegisterRows = 512 + 32;
 
 struct Workgroup;
 
 struct Wave {
+  // Small functions are always inlined: files compiled for AVX2 use them too (semantics.hpp).
   // Scalar state. s[] is indexed by Operand codes 0..127, so VCC, M0, TTMPs and EXEC live in it.
   alignas(8) std::uint32_t s[128] = {};
   bool scc = false;
@@ -54,38 +62,68 @@ struct Wave {
   std::uint64_t instructions = 0;      ///< executed so far
   std::string halt_reason;             ///< for the debug switch and the report
 
-  std::uint64_t exec() const {
+  [[gnu::always_inline]] std::uint64_t exec() const {
     std::uint64_t mask;
     std::memcpy(&mask, &s[kExecLo], 8);
     return lanes == 32 ? mask & 0xffffffffu : mask;
   }
-  void set_exec(std::uint64_t mask) { std::memcpy(&s[kExecLo], &mask, lanes == 32 ? 4 : 8); }
-  std::uint64_t vcc() const {
+  [[gnu::always_inline]] void set_exec(std::uint64_t mask) { std::memcpy(&s[kExecLo], &mask, lanes == 32 ? 4 : 8); }
+  [[gnu::always_inline]] std::uint64_t vcc() const {
     std::uint64_t mask;
     std::memcpy(&mask, &s[kVccLo], 8);
     return lanes == 32 ? mask & 0xffffffffu : mask;
   }
-  void set_vcc(std::uint64_t mask) { std::memcpy(&s[kVccLo], &mask, lanes == 32 ? 4 : 8); }
+  [[gnu::always_inline]] void set_vcc(std::uint64_t mask) { std::memcpy(&s[kVccLo], &mask, lanes == 32 ? 4 : 8); }
 
-  bool fp32_denormals() const { return (mode & 0x30) != 0; }   ///< simplified: both directions
-  bool fp64_16_denormals() const { return (mode & 0xc0) != 0; }
-  bool ieee() const { return (mode & (1u << 9)) != 0; }
-  bool dx10_clamp() const { return (mode & (1u << 8)) != 0; }
+  /// The state to go on with after a yield or a barrier.
+  WaveState running_state() const {
+    return (mode & kModeGprIdxEn) != 0 ? WaveState::Indexing : WaveState::Running;
+  }
+
+  [[gnu::always_inline]] bool fp32_denormals() const { return (mode & 0x30) != 0; }   ///< simplified: both directions
+  [[gnu::always_inline]] bool fp64_16_denormals() const { return (mode & 0xc0) != 0; }
+  [[gnu::always_inline]] bool ieee() const { return (mode & (1u << 9)) != 0; }
+  [[gnu::always_inline]] bool dx10_clamp() const { return (mode & (1u << 8)) != 0; }
 
   void halt(std::string reason) {
     state = WaveState::Halted;
     halt_reason = std::move(reason);
   }
+  /// A memory access failed: Workgroup::port->fault() says where.
+  void fault() { state = WaveState::Faulted; }
+};
+
+class Environment;
+class CodeView;
+
+/// Rows for one wave, recycled: allocating them anew for each wave would cost page faults.
+class RegisterFile {
+ public:
+  RegisterFile();   ///< contents are whatever an earlier wave left, as on hardware
+  ~RegisterFile();
+  RegisterFile(RegisterFile&& from) noexcept : rows_(from.rows_) { from.rows_ = nullptr; }
+  RegisterFile& operator=(RegisterFile&&) = delete;
+  VectorRegister* rows() const { return rows_; }
+
+ private:
+  VectorRegister* rows_;
 };
 
 /// A workgroup in flight: its waves, its LDS, its barrier and its port to memory.
 struct Workgroup {
   std::vector<std::unique_ptr<Wave>> waves;
-  std::vector<VectorRegister> registers;     ///< backing of every wave's `v`
+  std::vector<RegisterFile> registers;       ///< backing of every wave's `v`
   std::vector<std::byte> lds;                ///< exactly what was allocated
   std::unique_ptr<MemoryPort> port;
   Va shared_aperture = 0, private_aperture = 0;
   std::uint32_t id[3] = {};                  ///< workgroup coordinates
+  Environment* environment = nullptr;
+  std::uint64_t process = 0;                 ///< token for Environment::message
+  std::unique_ptr<CodeView> code;            ///< this workgroup's way to decoded code
+  std::uint32_t next_wave = 0;               ///< whose turn it is in run()
+
+  Workgroup();
+  ~Workgroup();
 };
 
 }  // namespace kiln::vgpu::isa

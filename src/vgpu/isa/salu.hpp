@@ -1,0 +1,13 @@
+// Owns: how the files of scalar semantics join one table.
+// Does not own: the rows.
+// Threading: called once, while the registry is built.
+#pragma once
+
+#include "vgpu/isa/semantics.hpp"
+
+namespace kiln::vgpu::isa {
+
+void control_semantics(SemanticsSink& sink);  ///< branches, waits, messages, hardware registers
+void smem_semantics(SemanticsSink& sink);
+
+}  // namespace kiln::vgpu::isa
