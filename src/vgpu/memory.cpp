@@ -58,7 +58,7 @@ bool MemoryPort::load(Va va, void* to, std::size_t bytes, Client client, Scope s
     if (caches_ != nullptr)
       caches_->load(client, scope, entry.mapping, va, out, run);
     else
-      std::memcpy(out, host, run);
+      guest_copy(out, host, run);
     va += run;
     out += run;
     bytes -= run;
@@ -77,7 +77,7 @@ bool MemoryPort::store(Va va, const void* from, std::size_t bytes, Client client
     if (caches_ != nullptr)
       caches_->store(client, scope, entry.mapping, va, in, run);
     else
-      std::memcpy(host, in, run);
+      guest_copy(host, in, run);
     va += run;
     in += run;
     bytes -= run;

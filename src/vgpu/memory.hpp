@@ -11,9 +11,14 @@
 #include <cstdint>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <shared_mutex>
 
 namespace kiln::vgpu {
+
+namespace isa {
+class CodeCache;
+}
 
 using Va = std::uint64_t;
 
@@ -52,10 +57,15 @@ class AddressSpace {
   /// The mapping that holds `va`, or false.
   bool find(Va va, Mapping* mapping) const;
   /// Changes whenever a cached translation may be wrong.
-  std::uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
+  [[gnu::always_inline]] std::uint64_t generation() const {
+    return generation_.load(std::memory_order_acquire);
+  }
+  /// Decoded machine code of this space; made at first use (isa/code_cache.cpp) and dropped with it.
+  isa::CodeCache& code() const;
 
  private:
   mutable std::shared_mutex mutex_;
+  mutable std::shared_ptr<isa::CodeCache> code_;
   std::map<Va, Mapping> by_begin_;
   std::atomic<std::uint64_t> generation_{1};
 };
@@ -82,6 +92,28 @@ class CacheModel {
   virtual void acquire(Client client, Scope scope) = 0;
 };
 
+/// Copies to and from guest memory where no cache model stands between. Guests race by design (spin
+/// locks, flags in shared buffers); this is the one place where ThreadSanitizer learns so.
+#if defined(__SANITIZE_THREAD__)
+#define KILN_GUEST_RACES 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define KILN_GUEST_RACES 1
+#endif
+#endif
+#ifdef KILN_GUEST_RACES
+inline void guest_copy(void* to, const void* from, std::size_t bytes) {
+  auto* out = static_cast<unsigned char*>(to);
+  auto* in = static_cast<const unsigned char*>(from);
+  for (std::size_t i = 0; i < bytes; ++i)
+    __atomic_store_n(out + i, __atomic_load_n(in + i, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+}
+#else
+[[gnu::always_inline]] inline void guest_copy(void* to, const void* from, std::size_t bytes) {
+  std::memcpy(to, from, bytes);
+}
+#endif
+
 /// One client's way to memory, with a small translation cache.
 class MemoryPort {
  public:
@@ -93,7 +125,7 @@ class MemoryPort {
 
   /// Host bytes of [va, va + bytes) if mapped for `access` by one mapping; else null and fault().
   /// Only for coherent ports, or for callers that go through the cache model afterwards.
-  std::byte* translate(Va va, std::size_t bytes, Access access) {
+  [[gnu::always_inline]] std::byte* translate(Va va, std::size_t bytes, Access access) {
     const Entry& entry = entry_of(va);
     if (va >= entry.mapping.begin && va + bytes <= entry.mapping.end && va + bytes > va &&
         permits(entry.mapping, access)) [[likely]]
@@ -128,6 +160,13 @@ class MemoryPort {
 
   const MemoryFault& fault() const { return fault_; }
 
+  /// The mapping that holds `va` if it permits `access`, else null; records no fault. Valid until the
+  /// next call on this port.
+  [[gnu::always_inline]] const Mapping* mapping_at(Va va, Access access) {
+    const Mapping& mapping = entry_of(va).mapping;
+    return va >= mapping.begin && va < mapping.end && permits(mapping, access) ? &mapping : nullptr;
+  }
+
  private:
   struct Entry {
     Va page = ~Va{0};
@@ -135,7 +174,7 @@ class MemoryPort {
     Mapping mapping;
   };
 
-  static bool permits(const Mapping& mapping, Access access) {
+  [[gnu::always_inline]] static bool permits(const Mapping& mapping, Access access) {
     switch (access) {
       case Access::Load: return true;
       case Access::Store:
@@ -144,7 +183,7 @@ class MemoryPort {
     }
     return false;
   }
-  const Entry& entry_of(Va va) {
+  [[gnu::always_inline]] const Entry& entry_of(Va va) {
     const Va page = va / kPageBytes;
     Entry& entry = entries_[page % entries_.size()];
     if (entry.page != page || entry.generation != space_->generation()) [[unlikely]]
