@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "vgpu/isa/wave.hpp"
 
@@ -59,7 +60,8 @@ enum class RunStatus : std::uint8_t {
   Faulted,   ///< VM fault: fault() of the workgroup's port
 };
 
-/// Builds a workgroup with its initial SGPRs and VGPRs as the ABI bits of RSRC1/2 ask.
+/// Builds a workgroup with its initial SGPRs and VGPRs as the ABI bits of RSRC1/2 ask. `group` is
+/// what the workgroup id SGPRs show: it counts from `start`; the last one is start + groups - 1.
 std::unique_ptr<Workgroup> launch(const Dispatch& dispatch, const std::uint32_t (&group)[3],
                                   const Placement& placement, Environment& environment);
 
@@ -71,6 +73,9 @@ std::uint32_t waves_per_group(const Dispatch& dispatch);
 
 /// Forgets decoded code (I-cache invalidate), in the process `space` belongs to.
 void invalidate_code(const AddressSpace& space);
+
+/// Assembler names of every opcode that waves of this space have executed so far, for the report.
+std::vector<std::string> executed_opcodes(const AddressSpace& space);
 
 /// The first halt reason since start, for the debug switch; empty if none.
 std::string halt_reason(const Workgroup& group);
