@@ -39,7 +39,6 @@ struct ChipSpec {
   std::uint32_t wave_size;
   std::uint32_t lds_kb;  ///< of a CU (of half a WGP on RDNA)
   std::uint32_t scratch_slots_per_cu;
-  std::uint32_t num_gws;
 
   std::uint32_t vl1_kb, sl1d_kb, sl1i_kb;  ///< caches, KiB; line sizes below
   std::uint32_t cu_per_scalar_cache;

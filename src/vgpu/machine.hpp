@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "kmd/uapi/kfd_ioctl.hpp"
 #include "vgpu/chips.hpp"
 #include "vgpu/engines.hpp"
 #include "vgpu/memory.hpp"
@@ -28,7 +29,7 @@ struct MachineSpec {
   std::uint64_t vram_bytes = 0;  ///< 0: as the product has
   std::string text;              ///< as given
 };
-inline constexpr std::uint32_t kNewestKfdMinor = 19;
+inline constexpr std::uint32_t kNewestKfdMinor = kmd::uapi::kMinorNewest;
 inline constexpr std::uint32_t kOldestKfdMinor = 11;
 
 Result<MachineSpec> parse_spec(std::string_view text);
