@@ -61,6 +61,7 @@ struct GpuInfo {
   std::uint32_t sdma_queues_per_engine = 0;
   std::uint32_t compute_queue_slots = 0;  ///< hardware slots before over-subscription
   std::uint32_t cwsr_bytes = 0, control_stack_bytes = 0, eop_bytes = 4096;  ///< queue buffer sizes
+  std::uint32_t debug_area_bytes = 0;     ///< debugger's part of a save area, per XCC
   std::uint64_t timestamp_hz = 100'000'000;
   bool is_virtual = false;
   bool hdp_flush_needed = true;           ///< false on XGMI hosts
@@ -193,6 +194,8 @@ class Kmd {
   /// Opens for use. The same GPU may be opened again; the process state is shared.
   virtual Result<std::unique_ptr<Gpu>> open(const GpuInfo& info) = 0;
   virtual std::string version() const = 0;  ///< "KFD 1.14"
+  /// What Kiln does without on this driver version, a sentence each. Valid after enumerate().
+  virtual std::vector<std::string> limitations() const { return {}; }
 };
 
 /// KFD over `os`. `os` must outlive the Kmd.

@@ -7,6 +7,8 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -32,9 +34,27 @@ class Os {
   /// The names in a directory without "." and "..", sorted: 0, or -errno.
   virtual int list_directory(const char* path, std::vector<std::string>* names) = 0;
 
+  /// The name of the group that owns `path`, for messages; "" if unknown.
+  virtual std::string group_of(const char* path) {
+    (void)path;
+    return {};
+  }
+  /// The kernel driver behind an open DRM node ("amdgpu"); "" if unknown.
+  virtual std::string drm_driver(int fd) {
+    (void)fd;
+    return {};
+  }
+
   /// True when a virtual GPU answers; `description()` then says which ("2x mi300x").
   virtual bool is_virtual() const = 0;
   virtual std::string description() const = 0;
+
+  /// What a driver keeps once per process, whatever is opened and closed above it (KFD binds an
+  /// address space for as long as the process lives). Only the driver touches it, under the mutex.
+  /// Files and mappings it still holds when the Os goes away are the Os's to release, as a kernel
+  /// does at exit.
+  std::mutex driver_mutex;
+  std::shared_ptr<void> driver_state;
 };
 
 /// The real kernel. Never fails to exist; lives as long as the process.
