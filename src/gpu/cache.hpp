@@ -13,6 +13,8 @@ namespace kiln::gpu {
 
 /// Cache control of ACQUIRE_MEM: CP_COHER_CNTL on gfx9, GCR_CNTL on gfx10 and up. 0: none needed.
 std::uint32_t release_bits(const Target& target, Scope scope);
+/// The same release inside RELEASE_MEM's first dword.
+std::uint32_t release_mem_bits(const Target& target, Scope scope);
 std::uint32_t acquire_bits(const Target& target, Scope scope, bool code_changed);
 
 /// Idle (2) + acquire-mem (8) + join (32) + acquire-mem (8).

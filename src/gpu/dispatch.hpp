@@ -100,14 +100,14 @@ struct DispatchArgs {
 
 /// What the queue's registers hold at this point of the stream. A fresh one knows nothing.
 struct DispatchState {
-  bool constants = false;  ///< START, RESTART, RESOURCE_LIMITS
-  const KernelImage* image = nullptr;
-  Va program = 0;
-  std::uint32_t rsrc2 = 0;
-  std::uint32_t num_thread[3] = {0, 0, 0};
+  bool constants_known = false;  ///< START, RESTART, RESOURCE_LIMITS and the like
+  bool program_known = false;
   bool scratch_known = false;
-  ScratchBinding scratch;
   std::uint16_t user_known = 0;  ///< bit i: user_data[i] is what the register holds
+  Va program = 0;
+  std::uint32_t rsrc1 = 0, rsrc2 = 0, rsrc3 = 0;
+  std::array<std::uint32_t, 3> num_thread{};
+  ScratchBinding scratch;
   std::array<std::uint32_t, 16> user_data{};
 
   void forget() { *this = DispatchState{}; }

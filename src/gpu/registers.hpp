@@ -10,15 +10,15 @@
 
 namespace kiln::gpu::reg {
 
-#define KILN_LIST(X)                                                              \
-  X(compute_shader_en, 0, 0, 1, 0)                                                \
-  X(partial_tg_en, 0, 1, 1, 0) X(force_start_at_000, 0, 2, 1, 0)                  \
-      X(ordered_append_enbl, 0, 3, 1, 0) X(ordered_append_mode, 0, 4, 1, 0)       \
-          X(use_thread_dimensions, 0, 5, 1, 0) X(order_mode, 0, 6, 1, 0)          \
-              X(scalar_l1_inv_vol, 0, 10, 1, 0) X(vector_l1_inv_vol, 0, 11, 1, 0) \
-                  X(reserved_12, 0, 12, 1, 0) X(tunnel_enable, 0, 13, 1, 0)       \
-                      X(restore, 0, 14, 1, 0) X(cs_w32_en, 0, 15, 1, 0)           \
-                          X(amp_shader_en, 0, 16, 1, 0) X(disable_disp_prempt_en, 0, 17, 1, 0)
+#define KILN_LIST(X)                                                                              \
+  X(compute_shader_en, 0, 0, 1, 0)                                                                \
+  X(partial_tg_en, 0, 1, 1, 0)                                                                    \
+  X(force_start_at_000, 0, 2, 1, 0) X(ordered_append_enbl, 0, 3, 1, 0)                            \
+      X(ordered_append_mode, 0, 4, 1, 0) X(use_thread_dimensions, 0, 5, 1, 0)                     \
+          X(order_mode, 0, 6, 1, 0) X(scalar_l1_inv_vol, 0, 10, 1, 0)                             \
+              X(vector_l1_inv_vol, 0, 11, 1, 0) X(reserved_12, 0, 12, 1, 0)                       \
+                  X(tunnel_enable, 0, 13, 1, 0) X(restore, 0, 14, 1, 0) X(cs_w32_en, 0, 15, 1, 0) \
+                      X(amp_shader_en, 0, 16, 1, 0) X(disable_disp_prempt_en, 0, 17, 1, 0)
 KILN_REGISTER(DispatchInitiator, "COMPUTE_DISPATCH_INITIATOR", 0x2E00, KILN_LIST);
 #undef KILN_LIST
 
@@ -57,28 +57,30 @@ KILN_REGISTER(PgmHi, "COMPUTE_PGM_HI", 0x2E0D, KILN_LIST);
 KILN_REGISTER(DispatchScratchBaseHi, "COMPUTE_DISPATCH_SCRATCH_BASE_HI", 0x2E11, KILN_LIST);
 #undef KILN_LIST
 
-#define KILN_LIST(X)                                                                            \
-  X(vgprs, 0, 0, 6, 0)                                                                          \
-  X(sgprs, 0, 6, 4, 0) X(priority, 0, 10, 2, 0) X(float_mode, 0, 12, 8, 0) X(priv, 0, 20, 1, 0) \
-      X(dx10_clamp, 0, 21, 1, 0) X(debug_mode, 0, 22, 1, 0) X(ieee_mode, 0, 23, 1, 0)           \
-          X(bulky, 0, 24, 1, 0) X(cdbg_user, 0, 25, 1, 0) X(fp16_ovfl, 0, 26, 1, 0)             \
+#define KILN_LIST(X)                                                                  \
+  X(vgprs, 0, 0, 6, 0)                                                                \
+  X(sgprs, 0, 6, 4, 0)                                                                \
+  X(priority, 0, 10, 2, 0) X(float_mode, 0, 12, 8, 0) X(priv, 0, 20, 1, 0)            \
+      X(dx10_clamp, 0, 21, 1, 0) X(debug_mode, 0, 22, 1, 0) X(ieee_mode, 0, 23, 1, 0) \
+          X(bulky, 0, 24, 1, 0) X(cdbg_user, 0, 25, 1, 0) X(fp16_ovfl, 0, 26, 1, 0)   \
               X(wgp_mode, 0, 29, 1, 0) X(mem_ordered, 0, 30, 1, 0) X(fwd_progress, 0, 31, 1, 0)
 KILN_REGISTER(PgmRsrc1, "COMPUTE_PGM_RSRC1", 0x2E12, KILN_LIST);
 #undef KILN_LIST
 
-#define KILN_LIST(X)                                                                          \
-  X(scratch_en, 0, 0, 1, 0)                                                                   \
-  X(user_sgpr, 0, 1, 5, 0) X(trap_present, 0, 6, 1, 0) X(tgid_x_en, 0, 7, 1, 0)               \
-      X(tgid_y_en, 0, 8, 1, 0) X(tgid_z_en, 0, 9, 1, 0) X(tg_size_en, 0, 10, 1, 0)            \
-          X(tidig_comp_cnt, 0, 11, 2, 0) X(excp_en_msb, 0, 13, 2, 0) X(lds_size, 0, 15, 9, 0) \
-              X(excp_en, 0, 24, 7, 0)
+#define KILN_LIST(X)                                                                     \
+  X(scratch_en, 0, 0, 1, 0)                                                              \
+  X(user_sgpr, 0, 1, 5, 0)                                                               \
+  X(trap_present, 0, 6, 1, 0) X(tgid_x_en, 0, 7, 1, 0) X(tgid_y_en, 0, 8, 1, 0)          \
+      X(tgid_z_en, 0, 9, 1, 0) X(tg_size_en, 0, 10, 1, 0) X(tidig_comp_cnt, 0, 11, 2, 0) \
+          X(excp_en_msb, 0, 13, 2, 0) X(lds_size, 0, 15, 9, 0) X(excp_en, 0, 24, 7, 0)
 KILN_REGISTER(PgmRsrc2, "COMPUTE_PGM_RSRC2", 0x2E13, KILN_LIST);
 #undef KILN_LIST
 
-#define KILN_LIST(X)                                                                      \
-  X(waves_per_sh, 0, 0, 10, 0)                                                            \
-  X(tg_per_cu, 0, 12, 4, 0) X(lock_threshold, 0, 16, 6, 0) X(simd_dest_cntl, 0, 22, 1, 0) \
-      X(force_simd_dist, 0, 23, 1, 0) X(cu_group_count, 0, 24, 3, 0)
+#define KILN_LIST(X)                                                                            \
+  X(waves_per_sh, 0, 0, 10, 0)                                                                  \
+  X(tg_per_cu, 0, 12, 4, 0)                                                                     \
+  X(lock_threshold, 0, 16, 6, 0) X(simd_dest_cntl, 0, 22, 1, 0) X(force_simd_dist, 0, 23, 1, 0) \
+      X(cu_group_count, 0, 24, 3, 0)
 KILN_REGISTER(ResourceLimits, "COMPUTE_RESOURCE_LIMITS", 0x2E15, KILN_LIST);
 #undef KILN_LIST
 
@@ -96,10 +98,10 @@ KILN_REGISTER(TmpringSizeGfx11, "COMPUTE_TMPRING_SIZE", 0x2E18, KILN_LIST);
   X(trap_on_start, 0, 10, 1, 0) X(trap_on_end, 0, 11, 1, 0) X(tg_split, 0, 16, 1, 0)
 KILN_REGISTER(PgmRsrc3Gfx9, "COMPUTE_PGM_RSRC3", 0x2E2D, KILN_LIST);
 #undef KILN_LIST
-#define KILN_LIST(X)                                                                      \
-  X(shared_vgpr_cnt, 0, 0, 4, 0)                                                          \
-  X(inst_pref_size, 0, 4, 6, 0) X(trap_on_start, 0, 10, 1, 0) X(trap_on_end, 0, 11, 1, 0) \
-      X(image_op, 0, 31, 1, 0)
+#define KILN_LIST(X)             \
+  X(shared_vgpr_cnt, 0, 0, 4, 0) \
+  X(inst_pref_size, 0, 4, 6, 0)  \
+  X(trap_on_start, 0, 10, 1, 0) X(trap_on_end, 0, 11, 1, 0) X(image_op, 0, 31, 1, 0)
 KILN_REGISTER(PgmRsrc3Gfx11, "COMPUTE_PGM_RSRC3", 0x2E28, KILN_LIST);
 #undef KILN_LIST
 
