@@ -513,7 +513,8 @@ KILN_API void kilnFreeCommandBuffers(KilnDevice device, KilnCommandPool commandP
 typedef struct KilnCommandBufferBeginInfo {
   KilnStructureType sType;
   const void* pNext;
-  VkCommandBufferUsageFlags flags; /* ONE_TIME_SUBMIT is a hint; SIMULTANEOUS_USE is always allowed */
+  VkCommandBufferUsageFlags flags; /* ONE_TIME_SUBMIT is a hint. A command buffer may
+                                      be pending several times on one queue, never on two */
 } KilnCommandBufferBeginInfo;
 
 /* Starts recording, from the initial or (resetting it) the executable state. pBeginInfo may be null.
@@ -662,7 +663,8 @@ typedef struct KilnSemaphoreCreateInfo {
   const void* pNext;
   VkFlags flags;
   uint64_t initialValue;
-  uint32_t peerDeviceCount;     /* further devices whose queues wait for or signal it */
+  uint32_t peerDeviceCount;     /* further devices whose queues wait for or signal it; they must
+                                   outlive it */
   const KilnDevice* pPeerDevices;
 } KilnSemaphoreCreateInfo;
 
@@ -726,7 +728,7 @@ KILN_API VkResult kilnQueueWaitIdle(KilnQueue queue);
 typedef struct KilnQueueStatistics {
   KilnStructureType sType;
   void* pNext;
-  uint64_t submitCount;      /* submit-infos taken */
+  uint64_t submitCount;      /* submissions made, those that Kiln split off included */
   uint64_t retiredCount;     /* and finished */
   uint64_t deferredCount;    /* held back on the host because a wait could not be left to the GPU */
   uint64_t epochDeferredCount; /* of these: because a 32-bit poll would have crossed a multiple of 2^32 */

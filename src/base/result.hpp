@@ -52,18 +52,18 @@ template <class T>
 
 /// Leaves the enclosing function with the error of `expression`, a Status or Result whose value is
 /// not needed.
-#define KILN_TRY(expression)                                                       \
-  do {                                                                             \
-    if (auto kiln_try_result = (expression); !kiln_try_result)                     \
-      return ::kiln::forward_error(kiln_try_result);                               \
+#define KILN_TRY(expression)                                   \
+  do {                                                         \
+    if (auto kiln_try_result = (expression); !kiln_try_result) \
+      return ::kiln::forward_error(kiln_try_result);           \
   } while (0)
 
 /// `KILN_ASSIGN(auto fd, os.open(path));` declares `fd` or leaves with the error.
 #define KILN_CONCAT_(a, b) a##b
 #define KILN_CONCAT(a, b) KILN_CONCAT_(a, b)
-#define KILN_ASSIGN_(temporary, declaration, expression)                           \
-  auto temporary = (expression);                                                   \
-  if (!temporary) return ::kiln::forward_error(temporary);                         \
+#define KILN_ASSIGN_(temporary, declaration, expression)   \
+  auto temporary = (expression);                           \
+  if (!temporary) return ::kiln::forward_error(temporary); \
   declaration = std::move(*temporary)
 #define KILN_ASSIGN(declaration, expression) \
   KILN_ASSIGN_(KILN_CONCAT(kiln_assign_, __LINE__), declaration, expression)

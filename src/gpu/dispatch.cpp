@@ -33,18 +33,7 @@ void put_address(DwordWriter& writer, std::uint32_t first, Va address) {
 
 void put_scratch(DwordWriter& writer, const QueueContext& queue, const ScratchBinding& scratch) {
   put_registers(writer, reg::TmpringSizeGfx9::kOffset, &scratch.tmpring_size, 1);
-  if (queue.xcc_count <= 1) {
-    put_address(writer, reg::DispatchScratchBaseLo::kOffset, scratch.base);
-    return;
-  }
-  constexpr std::uint32_t kBaseDwords = 4;
-  for (std::uint32_t xcc = 0; xcc < queue.xcc_count; ++xcc) {
-    writer.put(Packet<pm4::PredExec>{}
-                   .set<pm4::PredExec::exec_count>(kBaseDwords)
-                   .set<pm4::PredExec::virtual_xcc_mask>(1u << xcc));
-    put_address(writer, reg::DispatchScratchBaseLo::kOffset,
-                scratch.base + xcc * scratch.xcc_stride);
-  }
+  if (scratch.base != 0) emit_scratch_base(writer, queue, scratch);
 }
 
 /// USER_DATA_0.. in ABI order; returns how many.
@@ -157,6 +146,20 @@ std::uint32_t put_state(DwordWriter& writer, const QueueContext& queue, const Ke
 }
 
 }  // namespace
+
+void emit_scratch_base(DwordWriter& writer, const QueueContext& queue, const ScratchBinding& scratch) {
+  if (queue.xcc_count <= 1) {
+    put_address(writer, reg::DispatchScratchBaseLo::kOffset, scratch.base);
+    return;
+  }
+  for (std::uint32_t xcc = 0; xcc < queue.xcc_count; ++xcc) {
+    writer.put(Packet<pm4::PredExec>{}
+                   .set<pm4::PredExec::exec_count>(kScratchBaseDwords)
+                   .set<pm4::PredExec::virtual_xcc_mask>(1u << xcc));
+    put_address(writer, reg::DispatchScratchBaseLo::kOffset,
+                scratch.base + xcc * scratch.xcc_stride);
+  }
+}
 
 std::uint32_t lds_units(const Target& target, std::uint32_t bytes) {
   return (bytes + target.lds.granule - 1) / target.lds.granule;
@@ -286,7 +289,7 @@ std::string check_dispatch(const KernelImage& image, const DispatchArgs& args) {
   if (image.uses(UserSgpr::QueuePtr) && args.queue == 0)
     return "the kernel reads its queue and there is none";
   if (RegisterValue<reg::PgmRsrc2>{image.rsrc2}.get<reg::PgmRsrc2::scratch_en>() != 0) {
-    if (args.scratch.base == 0) return "the kernel uses scratch and there is none";
+    if (args.scratch.tmpring_size == 0) return "the kernel uses scratch and there is none";
     if (args.scratch.base % 256 != 0 || args.scratch.xcc_stride % 256 != 0)
       return "scratch is not aligned to 256 bytes";
     if (args.scratch.bytes_per_wave < std::uint64_t{image.private_bytes} * image.wave_size)
