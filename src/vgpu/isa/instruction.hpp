@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "vgpu/isa/shape.hpp"
+
 namespace kiln::vgpu::isa {
 
 struct Wave;
@@ -31,6 +33,7 @@ struct Opcode {
   /// The name under which the semantics stand: the GFX11 spelling where generations differ only in
   /// the name (global_load_b32, ds_load_b32, v_add_nc_u32), else `name`.
   std::string_view semantics;
+  Shape shape = {};                ///< operands, widths and modifiers it has
 };
 
 /// Operand codes, the same for all generations. The decoder moves what differs (m0, null).
@@ -84,6 +87,8 @@ struct Instruction {
   bool bound_ctrl = false, fetch_inactive = false;
   std::uint8_t sdwa_dst_sel = 6, sdwa_dst_unused = 0, sdwa_src_sel[2] = {6, 6}, sdwa_sext = 0;
   std::uint8_t cbsz = 0, abid = 0, blgp = 0;  ///< MAI (MFMA)
+  bool tfe = false;                           ///< GFX11 buffer loads: a status dword follows the data
+  std::uint8_t buffer_format = 0;             ///< MTBUF: gfx9 dfmt | nfmt << 4, GFX11 the unified format
   const Opcode* opcode_y = nullptr;           ///< VOPD's second half; its sources are src_y
   Handler execute_y = nullptr;
   std::uint16_t src_y[3] = {kNoOperand, kNoOperand, kNoOperand};
