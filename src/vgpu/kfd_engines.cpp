@@ -1,0 +1,71 @@
+#include "vgpu/kfd_engines.hpp"
+
+#include <stdio.h>
+
+#include "vgpu/user_memory.hpp"
+
+namespace kiln::vgpu {
+
+namespace uapi = kmd::uapi;
+
+Engines* GpuEngines::get() {
+  if (!gpu_.chip().runs_queues) return nullptr;
+  std::lock_guard lock(mutex_);
+  if (engines_ == nullptr) engines_ = factory_(gpu_.chip(), options_, *this);
+  return engines_.get();
+}
+
+Engines* GpuEngines::if_made() {
+  std::lock_guard lock(mutex_);
+  return engines_.get();
+}
+
+void GpuEngines::interrupt(std::uint64_t token, std::uint32_t context_id) {
+  // kfd_int_process_v9.c drops interrupts without a context id on GC 9.4.1 and later; the files for
+  // gfx10 and gfx11 do not, there an id of 0 makes KFD look at every slot.
+  if (context_id == 0 && gpu_.chip().gc.major == 9) return;
+  if (auto process = node_.process_by_token(token)) process->events.interrupt(context_id);
+}
+
+void GpuEngines::vm_fault(std::uint64_t token, const MemoryFault& fault) {
+  auto process = node_.process_by_token(token);
+  if (process == nullptr) return;
+  ProcessDevice& device = process->device_at(gpu_.index());
+  if (device.evicted.exchange(true)) return;  // its queues are gone; waves in flight fault along
+  if (options_.debug)
+    fprintf(stderr, "kiln vgpu: %s: VM fault at 0x%llx (%s)\n", gpu_.chip().product.data(),
+            static_cast<unsigned long long>(fault.address),
+            fault.not_present ? "not mapped" : "no permission");
+  // kfd_dqm_evict_pasid first, then kfd_signal_vm_fault_event.
+  if (Engines* engines = if_made()) engines->evict(token);
+  uapi::MemoryExceptionData data{};
+  data.gpu_id = gpu_.gpu_id();
+  data.va = fault.address & ~(kPageBytes - 1);  // hardware reports the page
+  data.failure.not_present = fault.not_present;
+  data.failure.read_only =
+      !fault.not_present && (fault.access == Access::Store || fault.access == Access::Atomic);
+  data.failure.no_execute = !fault.not_present && fault.access == Access::Execute;
+  process->events.memory_exception(data);
+}
+
+void GpuEngines::queue_exception(std::uint64_t token, std::uint32_t queue_id, std::uint64_t codes) {
+  auto process = node_.process_by_token(token);
+  if (process == nullptr) return;
+  if (options_.debug)
+    fprintf(stderr, "kiln vgpu: %s: queue %u stopped, exceptions 0x%llx\n",
+            gpu_.chip().product.data(), queue_id, static_cast<unsigned long long>(codes));
+  // Without RUNTIME_ENABLE nobody is told (kfd_debug.c).
+  Va save_area = 0;
+  if (!process->runtime_enabled || !process->find_save_area(queue_id, &save_area)) return;
+  // kfd_send_exception_to_runtime: through the header of the save area to the payload.
+  uapi::SaveAreaHeader header{};
+  std::uint64_t payload = 0;
+  if (!copy_from_user(&header, save_area, sizeof header) ||
+      !copy_from_user(&payload, header.err_payload_addr, sizeof payload))
+    return;
+  payload |= codes;
+  if (!copy_to_user(header.err_payload_addr, &payload, sizeof payload)) return;
+  process->events.set(header.err_event_id);
+}
+
+}  // namespace kiln::vgpu
