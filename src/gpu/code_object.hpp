@@ -53,16 +53,19 @@ struct KernelInfo : KernelMetadata {
 /// A value that depends on where the image lies.
 struct Relocation {
   std::uint64_t offset = 0;  ///< of the patched bytes in the image
-  std::uint64_t value = 0;   ///< symbol + addend, from the image's begin
+  std::uint64_t value = 0;   ///< symbol + addend
   std::uint32_t type = 0;    ///< R_AMDGPU_*
+  bool in_image = true;      ///< `value` counts from the image's begin, else it is absolute
 };
 
-inline constexpr std::uint64_t kImageAlignment = 4096;
+/// What load addresses must be a multiple of. Linkers align segments to 4 KiB unless told otherwise
+/// (-z max-page-size); an image that wants more than this is refused.
+inline constexpr std::uint64_t kImageAlignment = 65536;
 
 struct CodeObject {
   TargetId target;
   std::uint32_t version = 0;      ///< 4, 5 or 6
-  std::uint64_t image_bytes = 0;  ///< a multiple of kImageAlignment
+  std::uint64_t image_bytes = 0;  ///< a multiple of 4096
   std::vector<Segment> segments;  ///< by offset, not overlapping
   std::vector<KernelInfo> kernels;
   std::vector<GlobalSymbol> globals;
