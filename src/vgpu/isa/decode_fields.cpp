@@ -1,0 +1,102 @@
+// Owns: operand codes: which field values name what, and which tuples of registers exist.
+// Does not own: the formats (decode*.cpp).
+// Threading: a Reader belongs to one call.
+//
+// Sources: AMD CDNA3 ISA and RDNA3 ISA, "Scalar/Vector source operands"; LLVM's disassembler for
+// what it does with tuples that are not aligned: the low bits of the first register are dropped.
+#include "vgpu/isa/decode_fields.hpp"
+
+namespace kiln::vgpu::isa {
+namespace {
+
+constexpr std::uint32_t kFirstTtmp = 108, kLastTtmp = 123;
+
+}  // namespace
+
+bool Reader::opcode(Format format, std::uint32_t number, Instruction& out) {
+  out.format = format;
+  out.opcode = find_opcode(arch_, format, number);
+  return out.opcode != nullptr;
+}
+
+bool Reader::sgprs(unsigned dwords, std::uint32_t field, std::uint16_t* code) {
+  const std::uint32_t last_sgpr = gfx11() ? 105 : 101;
+  const std::uint32_t alignment = dwords == 1 ? 1 : dwords == 2 ? 2 : 4;
+  const std::uint32_t first = field & ~(alignment - 1);
+  const auto give = [&](std::uint32_t value) {
+    *code = static_cast<std::uint16_t>(value);
+    return true;
+  };
+  if (field <= last_sgpr) return first + dwords - 1 <= last_sgpr && give(first);
+  if (field >= kFirstTtmp && field <= kLastTtmp)
+    return first >= kFirstTtmp && first + dwords - 1 <= kLastTtmp && give(first);
+  // 124 and 125 are M0 and nothing on gfx9, null and M0 on gfx11.
+  if (gfx11() && field == 124) return give(kNull);
+  if (dwords == 1) {
+    if (field == 124) return give(kM0);
+    if (field == 125) return gfx11() && give(kM0);
+    return field < 128 && give(field);
+  }
+  if (dwords != 2 || field % 2 != 0) return false;
+  const bool pair = (!gfx11() && (field == 102 || field == 104)) || field == kVccLo || field == kExecLo;
+  return pair && give(field);
+}
+
+bool Reader::constant(std::uint32_t field) const {
+  if (field >= kInt0 && field <= 208) return true;
+  if (field >= kSharedBase && field <= kInv2Pi) return true;
+  return field >= kVccz && field <= kScc;
+}
+
+bool Reader::scalar_source(const OperandShape& shape, std::uint32_t field, std::uint16_t* code) {
+  if (!shape.present()) return true;
+  if (field < 128) return sgprs(shape.dwords, field, code);
+  if (shape.kind == OperandKind::Sgpr) return false;
+  if (field == kLiteral) {
+    if (shape.kind != OperandKind::Scalar) return false;
+    *code = literal();
+    return true;
+  }
+  *code = static_cast<std::uint16_t>(field);
+  return constant(field);
+}
+
+bool Reader::scalar_destination(const OperandShape& shape, std::uint32_t field,
+                                std::uint16_t* code) {
+  if (!shape.present()) return true;
+  return field < 128 && sgprs(shape.dwords, field, code);
+}
+
+bool Reader::mask(std::uint32_t field, std::uint16_t* code) {
+  // The wave's width is not known here: gfx11 masks are read as single registers.
+  return field < 128 && sgprs(gfx11() ? 1 : 2, field, code);
+}
+
+bool Reader::vgpr(unsigned dwords, std::uint32_t field, std::uint16_t* code, bool agpr) {
+  if (field + dwords > 256) return false;
+  *code = static_cast<std::uint16_t>((agpr ? kAgpr0 : kVgpr0) + field);
+  return true;
+}
+
+bool Reader::vector_source(const OperandShape& shape, std::uint32_t field, std::uint16_t* code,
+                           bool allow_literal) {
+  if (!shape.present()) return true;
+  if (field >= kVgpr0) return vgpr(shape.dwords, field - kVgpr0, code);
+  if (shape.kind == OperandKind::Vgpr) return false;
+  if (field < 128) return sgprs(shape.dwords, field, code);
+  if (field == kLiteral) {
+    if (!allow_literal) return false;
+    *code = literal();
+    return true;
+  }
+  *code = static_cast<std::uint16_t>(field);
+  return constant(field);
+}
+
+DecodeStatus Reader::finish(Instruction& out) {
+  if (wants_literal_) out.literal = bits(static_cast<unsigned>(length_ * 32), 32);
+  out.dwords = static_cast<std::uint8_t>(length_);
+  return length_ <= available_ ? DecodeStatus::Ok : DecodeStatus::Truncated;
+}
+
+}  // namespace kiln::vgpu::isa

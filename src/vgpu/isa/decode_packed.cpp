@@ -1,0 +1,93 @@
+// Owns: VOP3P, its DPP forms, and MAI (the matrix formats of CDNA3).
+// Does not own: the other vector formats (decode_vector.cpp), operand codes (decode_fields.*).
+// Threading: pure functions.
+//
+// Sources: AMD CDNA3 ISA "VOP3P", "VOP3P-MAI"; AMD RDNA3 ISA "VOP3P".
+#include "vgpu/isa/decode_fields.hpp"
+
+namespace kiln::vgpu::isa {
+namespace {
+
+/// A matrix operand: VGPRs or AGPRs by `agpr`, or for some an inline constant.
+bool matrix_source(Reader& in, const OperandShape& shape, std::uint32_t field, bool agpr,
+                   std::uint16_t* code) {
+  if (field >= kVgpr0)
+    return in.vgpr(shape.dwords, field - kVgpr0, code,
+                   agpr && shape.kind != OperandKind::Vgpr);
+  if (shape.kind != OperandKind::DataOrConstant) return false;
+  const OperandShape constant{OperandKind::ScalarNoLiteral, 1, false};
+  return field >= 128 && in.scalar_source(constant, field, code);
+}
+
+DecodeStatus decode_mai(Reader& in, Instruction& out) {
+  const Shape& shape = out.opcode->shape;
+  if (shape.sources() == 1) {  // v_accvgpr_read, v_accvgpr_write
+    const bool read = shape.src[0].kind == OperandKind::Agpr;
+    const std::uint32_t field = in.bits(32, 9);
+    if (!in.vgpr(1, in.bits(0, 8), &out.dst, !read)) return DecodeStatus::Unknown;
+    const bool good = read ? field >= kVgpr0 && in.vgpr(1, field - kVgpr0, &out.src[0], true)
+                           : in.vector_source(shape.src[0], field, &out.src[0], false);
+    return good ? in.finish(out) : DecodeStatus::Unknown;
+  }
+  const bool acc_cd = in.bit(15);
+  if (!in.vgpr(shape.dst.dwords, in.bits(0, 8), &out.dst, acc_cd)) return DecodeStatus::Unknown;
+  for (unsigned i = 0; i < 3; ++i) {
+    const bool agpr = i == 2 ? acc_cd : in.bit(59 + i);
+    if (!matrix_source(in, shape.src[i], in.bits(32 + 9 * i, 9), agpr, &out.src[i]))
+      return DecodeStatus::Unknown;
+  }
+  out.cbsz = static_cast<std::uint8_t>(in.bits(8, 3));
+  out.abid = static_cast<std::uint8_t>(in.bits(11, 4));
+  out.blgp = static_cast<std::uint8_t>(in.bits(61, 3));
+  return in.finish(out);
+}
+
+}  // namespace
+
+DecodeStatus decode_vop3p(Reader& in, Instruction& out) {
+  const std::uint32_t number = in.bits(16, 7);
+  if (in.gfx11()) {
+    if (in.bit(23)) return DecodeStatus::Unknown;
+  } else if (in.opcode(Format::Mai, number, out)) {
+    return decode_mai(in, out);
+  }
+  if (!in.opcode(Format::Vop3p, number, out)) return DecodeStatus::Unknown;
+  const Shape& shape = out.opcode->shape;
+  if (!in.vgpr(shape.dst.dwords, in.bits(0, 8), &out.dst)) return DecodeStatus::Unknown;
+  const std::uint32_t src0 = in.bits(32, 9);
+  const bool dpp16 = in.gfx11() && src0 == 250;
+  const bool dpp8 = in.gfx11() && (src0 == 233 || src0 == 234);
+  for (unsigned i = 0; i < 3; ++i) {
+    if (i == 0 && (dpp16 || dpp8)) continue;
+    const std::uint32_t field = in.bits(32 + 9 * i, 9);
+    const OperandShape& source = shape.src[i];
+    const bool good =
+        source.kind == OperandKind::DataOrConstant
+            ? matrix_source(in, source, field, false, &out.src[i])
+            : in.vector_source(source, field, &out.src[i], in.gfx11() && !dpp16 && !dpp8);
+    if (!good) return DecodeStatus::Unknown;
+  }
+  out.neg = static_cast<std::uint8_t>(in.bits(61, 3));
+  out.abs = static_cast<std::uint8_t>(in.bits(8, 3));
+  out.op_sel = static_cast<std::uint8_t>(in.bits(11, 3));
+  out.op_sel_hi = static_cast<std::uint8_t>(in.bits(59, 2) | in.bits(14, 1) << 2);
+  out.clamp = in.bit(15);
+  if (!dpp16 && !dpp8) return in.finish(out);
+
+  if (!shape.has(dpp16 ? kShapeDpp16 : kShapeDpp8)) return DecodeStatus::Unknown;
+  out.lanes = dpp16 ? Lanes::Dpp16 : Lanes::Dpp8;
+  if (dpp16) {
+    out.dpp = in.bits(72, 9);
+    out.fetch_inactive = in.bit(82);
+    out.bound_ctrl = in.bit(83);
+    out.bank_mask = static_cast<std::uint8_t>(in.bits(88, 4));
+    out.row_mask = static_cast<std::uint8_t>(in.bits(92, 4));
+  } else {
+    out.dpp = in.bits(72, 24);
+    out.fetch_inactive = src0 == 234;
+  }
+  in.vgpr(1, in.bits(64, 8), &out.src[0]);
+  return in.finish(out);
+}
+
+}  // namespace kiln::vgpu::isa
