@@ -1,0 +1,144 @@
+// Owns: the target table, AQL layouts, and the writer.
+// Does not own: streams.
+// Threading: single-threaded tests.
+#include "gpu/target.hpp"
+
+#include <cstring>
+
+#include "golden.hpp"
+#include "gpu/aql.hpp"
+#include "gpu/pm4.hpp"
+
+namespace kiln::gpu::golden {
+namespace {
+
+TEST(Targets, AllFifteenAreFoundAndTwoHaveABackend) {
+  const char* const names[] = {"gfx90a",  "gfx942",  "gfx1030", "gfx1031", "gfx1032",
+                               "gfx1033", "gfx1034", "gfx1035", "gfx1036", "gfx1100",
+                               "gfx1101", "gfx1102", "gfx1103", "gfx1200", "gfx1201"};
+  EXPECT_EQ(targets().size(), std::size(names));
+  for (const char* name : names) {
+    const auto ip = parse_gfx_ip(name);
+    ASSERT_TRUE(ip.has_value());
+    const Target* target = find_target(*ip);
+    ASSERT_NE(target, nullptr) << name;
+    EXPECT_EQ(target->name, name);
+    EXPECT_EQ(to_string(target->ip), name);
+    EXPECT_EQ(target, find_target(std::string_view(name)));
+    EXPECT_EQ(target->supported(), target->name == "gfx942" || target->name == "gfx1100") << name;
+    EXPECT_EQ(target->supported(), target->sdma_ops != nullptr);
+  }
+}
+
+TEST(Targets, UnknownSteppingsAreNotGuessed) {
+  EXPECT_EQ(find_target(GfxIp{9, 4, 0}), nullptr);
+  EXPECT_EQ(find_target(GfxIp{11, 0, 5}), nullptr);
+  EXPECT_EQ(find_target(std::string_view("gfx999")), nullptr);
+}
+
+TEST(Targets, OverridesStayInTheirGeneration) {
+  EXPECT_TRUE(override_allowed({11, 0, 1}, gfx1100()));
+  EXPECT_FALSE(override_allowed({11, 5, 0}, gfx1100()));
+  EXPECT_FALSE(override_allowed({9, 4, 2}, gfx1100()));
+  EXPECT_FALSE(override_allowed({11, 0, 1}, *find_target("gfx1102"))) << "no backend";
+  for (const Target& target : targets())
+    EXPECT_EQ(supported_target_names().find(target.name) != std::string_view::npos,
+              target.supported());
+}
+
+TEST(Targets, ValuesFromTheirSources) {
+  EXPECT_EQ(gfx942().dispatch.rsrc3_register, 0x2E2Du);
+  EXPECT_EQ(gfx1100().dispatch.rsrc3_register, 0x2E28u);
+  EXPECT_EQ(gfx942().cache.l2_domain, L2Domain::Xcc);
+  EXPECT_EQ(gfx1100().cache.l2_domain, L2Domain::Device);
+  EXPECT_FALSE(gfx942().cache.sdma_through_l2);
+  EXPECT_TRUE(gfx1100().cache.sdma_through_l2);
+  EXPECT_EQ(gfx942().ring_format(8), RingFormat::Aql);
+  EXPECT_EQ(gfx942().ring_format(1), RingFormat::Pm4);
+  EXPECT_EQ(gfx1100().ring_format(1), RingFormat::Pm4);
+  EXPECT_EQ(gfx1100().wave.default_size, 32);
+  EXPECT_EQ(gfx942().wave.default_size, 64);
+  // LLVM: gfx1100 has 1536 VGPRs per SIMD in granules of 24, gfx942 512 in granules of 8.
+  EXPECT_EQ(gfx1100().wave.vgpr_granule_wave32, 24);
+  EXPECT_EQ(gfx1100().wave.vgpr_total_wave64, 768);
+  EXPECT_EQ(gfx942().wave.vgpr_granule_wave64, 8);
+  EXPECT_EQ(gfx942().wave.vgpr_total_wave64, 512);
+  // KFD sets SE4..7 of the thread management registers per XCC.
+  EXPECT_LE(gfx942().dispatch.forbidden_first, 0x2E27u);
+  EXPECT_GE(gfx942().dispatch.forbidden_last, 0x2E27u);
+}
+
+TEST(Aql, HeadersMatchTinygrad) {
+  using aql::FenceScope;
+  using aql::PacketType;
+  EXPECT_EQ(aql::header(PacketType::KernelDispatch, true, FenceScope::System, FenceScope::System),
+            0x1502);
+  EXPECT_EQ(aql::header(PacketType::VendorSpecific, true, FenceScope::System, FenceScope::System),
+            0x1500);
+}
+
+TEST(Aql, VendorPacketMatchesTinygradDwordForDword) {
+  aql::Pm4IbPacket packet{};
+  packet.header = aql::header(aql::PacketType::VendorSpecific, true, aql::FenceScope::System,
+                              aql::FenceScope::System);
+  packet.format = aql::AmdFormat::Pm4Ib;
+  const auto ib = Packet<pm4::IndirectBuffer>{}
+                      .set<pm4::IndirectBuffer::address>(0x2'0000'1000)
+                      .set<pm4::IndirectBuffer::size>(100)
+                      .set<pm4::IndirectBuffer::valid>(1);
+  std::memcpy(packet.indirect_buffer, ib.dwords.data(), sizeof packet.indirect_buffer);
+  packet.dwords_remaining = 10;
+  Dwords dwords(16);
+  std::memcpy(dwords.data(), &packet, 64);
+  expect_dwords(dwords, {0x00011500, 0xC0023F00, 0x1000, 2, 100 | 1u << 23, 10, 0, 0, 0, 0, 0, 0, 0,
+                         0, 0, 0});
+}
+
+TEST(Aql, BarrierValueLayout) {
+  aql::BarrierValuePacket packet{};
+  packet.header = aql::header(aql::PacketType::VendorSpecific, true, aql::FenceScope::None,
+                              aql::FenceScope::None);
+  packet.format = aql::AmdFormat::BarrierValue;
+  packet.signal = 0x1'0000'0040;
+  packet.value = 7;
+  packet.mask = -1;
+  packet.condition = aql::Condition::Gte;
+  Dwords dwords(16);
+  std::memcpy(dwords.data(), &packet, 64);
+  // hsa_amd_barrier_value_packet_t: format 2; HSA_SIGNAL_CONDITION_GTE is 3.
+  expect_dwords(dwords, {0x00020100, 0, 0x40, 1, 7, 0, ~0u, ~0u, 3, 0, 0, 0, 0, 0, 0, 0});
+}
+
+TEST(Writer, ReservesWritesAndCommits) {
+  Dwords room(4);
+  DwordWriter writer(room);
+  EXPECT_FALSE(writer.reserve(5)) << "nothing is written without room";
+  ASSERT_TRUE(writer.reserve(3));
+  writer.put(1u);
+  writer.put64(0x3'0000'0002);
+  EXPECT_EQ(writer.size(), 0u);
+  EXPECT_EQ(writer.commit(), 3u);
+  EXPECT_EQ(writer.size(), 3u);
+  EXPECT_EQ(writer.room(), 1u);
+  EXPECT_FALSE(writer.reserve(2));
+  ASSERT_TRUE(writer.reserve(1));
+  writer.put(9u);
+  writer.rollback();
+  EXPECT_EQ(writer.size(), 3u);
+  EXPECT_EQ(room[2], 3u);
+}
+
+TEST(WriterDeathTest, MoreThanReservedIsCaughtInDebugBuilds) {
+#ifdef NDEBUG
+  GTEST_SKIP() << "assertions are off";
+#else
+  Dwords room(4);
+  DwordWriter writer(room);
+  ASSERT_TRUE(writer.reserve(1));
+  writer.put(1u);
+  EXPECT_DEATH(writer.put(2u), "reserved");
+#endif
+}
+
+}  // namespace
+}  // namespace kiln::gpu::golden
