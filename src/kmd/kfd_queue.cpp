@@ -20,9 +20,9 @@ constexpr std::size_t kErrorPayloadOffset = 2048;
 
 /// Rings, pointers: uncached system memory, as libhsakmt gives its queue structure and ROCr its
 /// rings.
-constexpr std::uint32_t kUncachedSystem =
-    uapi::kAllocGtt | uapi::kAllocWritable | uapi::kAllocExecutable | uapi::kAllocPublic |
-    uapi::kAllocNoSubstitute | uapi::kAllocCoherent | uapi::kAllocUncached;
+constexpr std::uint32_t kUncachedSystem = uapi::kAllocGtt | uapi::kAllocWritable |
+                                          uapi::kAllocExecutable | uapi::kAllocNoSubstitute |
+                                          uapi::kAllocCoherent | uapi::kAllocUncached;
 /// End-of-pipe buffer: VRAM (libhsakmt handle_concrete_asic).
 constexpr std::uint32_t kDeviceOnly =
     uapi::kAllocVram | uapi::kAllocWritable | uapi::kAllocExecutable | uapi::kAllocNoSubstitute;
@@ -113,7 +113,6 @@ Result<Memory> KfdGpu::allocate_queue_memory(std::uint64_t size, std::uint32_t f
   AllocRequest request;
   request.gpu = &slot_;
   request.size = size;
-  request.alignment = kPage;
   request.flags = flags;
   request.host = host;
   return process_->allocate(request, {slot_.gpu_id});
@@ -133,8 +132,9 @@ Status KfdGpu::allocate_queue_buffers(const QueueDesc& desc, QueueBuffers* buffe
   // gfx9.4.x AQL queues have no end-of-pipe buffer (libhsakmt hsaKmtCreateQueueExt).
   const bool no_eop =
       desc.kind == QueueKind::ComputeAql && info_.gfx_ip.major == 9 && info_.gfx_ip.minor == 4;
-  if (!no_eop)
+  if (!no_eop) {
     KILN_ASSIGN(buffers->eop, allocate_queue_memory(info_.eop_bytes, kDeviceOnly, false));
+  }
   if (info_.cwsr_bytes == 0) return {};
   const std::uint64_t save_bytes =
       (std::uint64_t{info_.cwsr_bytes} + info_.debug_area_bytes) * info_.xcc_count;
