@@ -26,32 +26,32 @@ KILN_ALWAYS_INLINE float as_float(std::uint32_t bits) {
 struct F16 {
   static constexpr unsigned kBits = 16;
   using Value = float;
-  KILN_ALWAYS_INLINE static  float value(std::uint32_t bits) {
+  KILN_ALWAYS_INLINE static float value(std::uint32_t bits) {
     return static_cast<float>(std::bit_cast<_Float16>(static_cast<std::uint16_t>(bits)));
   }
 };
 struct Bf16 {
   static constexpr unsigned kBits = 16;
   using Value = float;
-  KILN_ALWAYS_INLINE static  float value(std::uint32_t bits) { return as_float(bits << 16); }
+  KILN_ALWAYS_INLINE static float value(std::uint32_t bits) { return as_float(bits << 16); }
 };
 struct F32 {
   static constexpr unsigned kBits = 32;
   using Value = float;
-  KILN_ALWAYS_INLINE static  float value(std::uint32_t bits) { return as_float(bits); }
+  KILN_ALWAYS_INLINE static float value(std::uint32_t bits) { return as_float(bits); }
 };
 /// XF32 takes f32 registers and multiplies with ten bits of mantissa.
 struct Xf32 {
   static constexpr unsigned kBits = 32;
   using Value = float;
-  KILN_ALWAYS_INLINE static  float value(std::uint32_t bits) { return as_float(bits & 0xffffe000u); }
+  KILN_ALWAYS_INLINE static float value(std::uint32_t bits) { return as_float(bits & 0xffffe000u); }
 };
 /// 8-bit floats of gfx942: no infinities, no negative zero; 0x80 is NaN (CDNA3 ISA, "FP8 and BF8").
 template <unsigned kMantissa, int kBias>
 struct Float8 {
   static constexpr unsigned kBits = 8;
   using Value = float;
-  KILN_ALWAYS_INLINE static  float value(std::uint32_t bits) {
+  KILN_ALWAYS_INLINE static float value(std::uint32_t bits) {
     if (bits == 0x80) return std::bit_cast<float>(0x7fc00000u);
     const std::uint32_t mantissa = bits & ((1u << kMantissa) - 1);
     const std::uint32_t exponent = bits >> kMantissa & ((1u << (7 - kMantissa)) - 1);
@@ -69,7 +69,7 @@ using Bf8 = Float8<2, 16>;
 struct I8 {
   static constexpr unsigned kBits = 8;
   using Value = std::int32_t;
-  KILN_ALWAYS_INLINE static  std::int32_t value(std::uint32_t bits) {
+  KILN_ALWAYS_INLINE static std::int32_t value(std::uint32_t bits) {
     return static_cast<std::int8_t>(bits);
   }
 };
@@ -90,8 +90,10 @@ KILN_ALWAYS_INLINE std::uint32_t element_bits(const VectorRegister* row, unsigne
                                               unsigned e) {
   constexpr unsigned kPerDword = 32 / T::kBits;
   const std::uint32_t dword = row[e / kPerDword].lane[lane];
-  if constexpr (T::kBits == 32) return dword;
-  return dword >> (e % kPerDword * T::kBits) & ((1u << T::kBits) - 1);
+  if constexpr (T::kBits == 32)
+    return dword;
+  else
+    return dword >> (e % kPerDword * T::kBits) & ((1u << T::kBits) - 1);
 }
 
 /// The lane whose B data `lane` uses (CDNA3 ISA, BLGP).
