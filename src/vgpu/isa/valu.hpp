@@ -50,7 +50,7 @@ struct WithMask {
 enum class Type : std::uint8_t { None, B32, F32, B64, I64, F64, U16, I16, F16, Mask };
 
 /// Room for one operand or result of all lanes, up to 64 bits a lane.
-struct alignas(64) Lanes {
+struct alignas(64) LaneBuffer {
   std::byte bytes[kMaxLanes * 8];
 };
 
@@ -90,7 +90,7 @@ struct Operation {
   Type result = Type::None;
   bool mask = false;         ///< there is a lane-mask result
   std::uint8_t sources = 0;
-  Type source[3] = {Type::None, Type::None, Type::None};
+  Type source[4] = {Type::None, Type::None, Type::None, Type::None};
   unsigned flags = 0;
 };
 
@@ -100,10 +100,10 @@ struct Operation {
 std::uint64_t scalar_bits(const Wave& w, const Instruction& i, unsigned operand, Type type);
 /// Operand of 32 bits a lane: a register itself, or the scalar copied to all lanes of `room`.
 const void* broadcast(const Wave& w, const Instruction& i, unsigned operand, Type type,
-                      Lanes& room);
-const void* fetch64(const Wave& w, const Instruction& i, unsigned operand, Type type, Lanes& room);
-const void* fetch_half(const Wave& w, const Instruction& i, unsigned operand, Lanes& room);
-const void* fetch_mask(const Wave& w, unsigned operand, Lanes& room);
+                      LaneBuffer& room);
+const void* fetch64(const Wave& w, const Instruction& i, unsigned operand, Type type, LaneBuffer& room);
+const void* fetch_half(const Wave& w, const Instruction& i, unsigned operand, LaneBuffer& room);
+const void* fetch_mask(const Wave& w, unsigned operand, LaneBuffer& room);
 
 std::uint64_t read_mask(const Wave& w, unsigned operand);
 void write_mask(Wave& w, unsigned operand, std::uint64_t bits);
@@ -165,7 +165,7 @@ struct ResultOf<WithMask<T>> {
 };
 
 template <class T>
-KILN_ALWAYS_INLINE T load_lane(const void* from, unsigned lane) {
+KILN_ALWAYS_INLINE T load_lane(const void* from, std::size_t lane) {
   if constexpr (sizeof(T) == 8) {
     return std::bit_cast<T>(std::uint64_t{static_cast<const Bits64*>(from)[lane]});
   } else {
@@ -178,7 +178,7 @@ KILN_ALWAYS_INLINE T load_lane(const void* from, unsigned lane) {
 }
 
 template <class T>
-KILN_ALWAYS_INLINE void store_lane(void* to, unsigned lane, T value) {
+KILN_ALWAYS_INLINE void store_lane(void* to, std::size_t lane, T value) {
   if constexpr (sizeof(T) == 8) {
     static_cast<Bits64*>(to)[lane] = std::bit_cast<std::uint64_t>(value);
   } else if constexpr (std::is_same_v<T, half>) {
@@ -191,7 +191,7 @@ KILN_ALWAYS_INLINE void store_lane(void* to, unsigned lane, T value) {
 }
 
 template <class T>
-KILN_ALWAYS_INLINE void store_result(void* out, Bits32* mask, unsigned lane, T result) {
+KILN_ALWAYS_INLINE void store_result(void* out, Bits32* mask, std::size_t lane, T result) {
   if constexpr (std::is_same_v<T, bool>) {
     mask[lane] = 0u - static_cast<std::uint32_t>(result);
   } else {
@@ -199,7 +199,8 @@ KILN_ALWAYS_INLINE void store_result(void* out, Bits32* mask, unsigned lane, T r
   }
 }
 template <class T>
-KILN_ALWAYS_INLINE void store_result(void* out, Bits32* mask, unsigned lane, WithMask<T> result) {
+KILN_ALWAYS_INLINE void store_result(void* out, Bits32* mask, std::size_t lane,
+                                    WithMask<T> result) {
   store_lane(out, lane, result.value);
   mask[lane] = 0u - static_cast<std::uint32_t>(result.mask);
 }
@@ -217,10 +218,10 @@ struct LaneFunction {
   KILN_ALWAYS_INLINE static void loop(void* out, Bits32* mask, const Env env, unsigned lanes,
                                       P... src) {
     // Halves of 32 lanes: a wave32 has one of them, and the trip count is a constant.
-    for (unsigned half_wave = 0; half_wave < lanes; half_wave += 32) {
+    for (std::size_t half_wave = 0; half_wave < lanes; half_wave += 32) {
       KILN_LANE_LOOP
-      for (unsigned n = 0; n < 32; ++n) {
-        const unsigned lane = half_wave + n;
+      for (std::size_t n = 0; n < 32; ++n) {
+        const std::size_t lane = half_wave + n;
         if constexpr (kEnv) store_result(out, mask, lane, F(load_lane<A>(src, lane)..., env));
         else store_result(out, mask, lane, F(load_lane<A>(src, lane)...));
       }
@@ -260,6 +261,8 @@ template <auto F, class R, class A, class B>
 LaneFunction<F, R, true, A, B> describe(R (*)(A, B, const Env&));
 template <auto F, class R, class A, class B, class C>
 LaneFunction<F, R, true, A, B, C> describe(R (*)(A, B, C, const Env&));
+template <auto F, class R, class A, class B, class C, class D>
+LaneFunction<F, R, true, A, B, C, D> describe(R (*)(A, B, C, D, const Env&));
 
 /// Lambdas without captures are turned into function pointers for their signature only.
 template <auto F>
@@ -283,7 +286,7 @@ KILN_ALWAYS_INLINE Bits32* vgpr(Wave& w, unsigned operand) {
 
 template <class T>
 KILN_ALWAYS_INLINE const void* fetch(const Wave& w, const Instruction& i, unsigned operand,
-                                     Lanes& room) {
+                                     LaneBuffer& room) {
   if constexpr (std::is_same_v<T, bool>) {
     return fetch_mask(w, operand, room);
   } else if constexpr (std::is_same_v<T, half>) {
@@ -302,7 +305,7 @@ inline constexpr bool kIsFloat =
 
 /// Writes what the core made of a plain instruction.
 template <class D, unsigned kFlags>
-KILN_ALWAYS_INLINE void finish_plain(Wave& w, const Instruction& i, Lanes& out, Lanes& mask,
+KILN_ALWAYS_INLINE void finish_plain(Wave& w, const Instruction& i, LaneBuffer& out, LaneBuffer& mask,
                                      std::uint64_t exec) {
   using Result = typename D::Result;
   if constexpr (Result::kType == Type::F16) {
@@ -336,7 +339,7 @@ KILN_ALWAYS_INLINE void plain_body(Wave& w, const Instruction& i, Arguments<A...
   }
   const std::uint64_t exec = w.exec();
   const std::uint64_t all = w.lanes == 64 ? ~std::uint64_t{0} : 0xffffffffu;
-  Lanes room[sizeof...(A)], out, mask;
+  LaneBuffer room[sizeof...(A)], out, mask;
   const Env env(w);
   unsigned n = 0, m = 0;
   const void* src[] = {fetch<A>(w, i, i.src[n++], room[m++])...};
