@@ -131,6 +131,7 @@ int KfdNode::alloc_memory(OpenFile&, KfdProcess& process, void* data) {
       const bool writes = (args.flags & uapi::kAllocWritable) != 0;
       if (access == HostAccess::None || (writes && access == HostAccess::ReadOnly)) return -EFAULT;
       backing->host = reinterpret_cast<std::byte*>(address);
+      ++user_buffers_;
       break;
     }
     default: {
@@ -276,6 +277,7 @@ int KfdNode::available_memory(OpenFile&, KfdProcess& process, void* data) {
 
 void KfdNode::host_unmapped(std::uint64_t address, std::uint64_t bytes) {
   // What KFD's MMU notifier leads to: the GPU has no such pages until they are there again.
+  if (user_buffers_ == 0) return;
   std::vector<std::shared_ptr<KfdProcess>> all;
   {
     std::lock_guard lock(table_mutex_);

@@ -151,6 +151,7 @@ class KfdNode {
 
   Machine& machine_;
   FileTable& files_;
+  std::atomic<std::uint32_t> user_buffers_{0};  ///< allocations ever made of user memory
   EnginesFactory make_engines_;
   std::vector<std::unique_ptr<GpuEngines>> engines_;  ///< by GPU, for the machine's life
 

@@ -1,0 +1,286 @@
+#include "vgpu/os.hpp"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "vgpu/drm_node.hpp"
+
+namespace kiln::vgpu {
+
+namespace {
+
+constexpr std::string_view kKfdPath = "/dev/kfd";
+constexpr std::string_view kDriPath = "/dev/dri";
+constexpr std::string_view kRenderPath = "/dev/dri/renderD";
+
+constexpr std::uint64_t page_up(std::uint64_t bytes) {
+  return (bytes + kPageBytes - 1) & ~(kPageBytes - 1);
+}
+
+}  // namespace
+
+VirtualOs::VirtualOs(std::unique_ptr<Machine> machine)
+    : owner_(getpid()), machine_(std::move(machine)), sysfs_(new Sysfs(*machine_)) {}
+
+Result<std::unique_ptr<VirtualOs>> VirtualOs::create(MachineSpec spec,
+                                                     EnginesFactory make_engines) {
+  KILN_ASSIGN(auto machine, Machine::create(std::move(spec)));
+  std::unique_ptr<VirtualOs> os(new VirtualOs(std::move(machine)));
+  FileTable& files = *os;
+  os->node_ = std::make_unique<KfdNode>(*os->machine_, files, std::move(make_engines));
+  return os;
+}
+
+VirtualOs::~VirtualOs() {
+  if (in_child()) {
+    // The threads of the engines stayed behind in the parent, and locks may be held for ever.
+    (void)node_.release();
+    (void)machine_.release();
+    return;
+  }
+  // What the driver above kept for the whole process goes first: it may still call in.
+  driver_state.reset();
+  node_.reset();
+  for (const auto& [address, mapping] : mappings_)
+    ::munmap(reinterpret_cast<void*>(address), mapping.length);
+  for (const auto& [fd, file] : files_) ::close(fd);
+}
+
+bool VirtualOs::in_child() const {
+  return getpid() != owner_;
+}
+
+bool VirtualOs::owns_path(const char* path) {
+  const std::string_view name = path;
+  return name == kKfdPath || name == kDriPath || name.starts_with("/dev/dri/") || Sysfs::owns(name);
+}
+
+std::shared_ptr<OpenFile> VirtualOs::file(int fd) const {
+  if (in_child()) return nullptr;
+  std::shared_lock lock(files_mutex_);
+  const auto found = files_.find(fd);
+  return found == files_.end() ? nullptr : found->second;
+}
+
+std::shared_ptr<OpenFile> VirtualOs::render_file(int fd) {
+  auto found = file(fd);
+  return found != nullptr && !found->is_kfd ? found : nullptr;
+}
+
+int VirtualOs::add_file(int fd, std::shared_ptr<OpenFile> file) {
+  if (fd < 0) return -errno;
+  std::unique_lock lock(files_mutex_);
+  file->id = next_file_id_++;
+  files_[fd] = std::move(file);
+  return fd;
+}
+
+int VirtualOs::open_text(const std::string& text) {
+  const int fd = memfd_create("kiln-vgpu-text", MFD_CLOEXEC);
+  if (fd < 0) return -errno;
+  if (write(fd, text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
+      lseek(fd, 0, SEEK_SET) != 0) {
+    ::close(fd);
+    return -EIO;
+  }
+  return fd;
+}
+
+int VirtualOs::open(const char* path, int flags) {
+  const std::string_view name = path;
+  if (!owns_path(path)) {
+    const int fd = ::open(path, flags | O_CLOEXEC, 0666);
+    return fd < 0 ? -errno : fd;
+  }
+  if (Sysfs::owns(name)) {
+    std::string text;
+    const int error = sysfs_->read(name, &text);
+    return error != 0 ? error : open_text(text);
+  }
+  if (name == kDriPath) return -EISDIR;
+  if (in_child()) return -ENODEV;
+  auto file = std::make_shared<OpenFile>();
+  if (name == kKfdPath) {
+    // A real descriptor of an empty file: it can be polled, duplicated and closed like any other.
+    file->is_kfd = true;
+    file->set_process(node_->primary_process());
+    return add_file(memfd_create("kiln-vgpu-kfd", MFD_CLOEXEC), std::move(file));
+  }
+  if (!name.starts_with(kRenderPath)) return -ENOENT;
+  char* end = nullptr;
+  const unsigned long minor = strtoul(path + kRenderPath.size(), &end, 10);
+  VirtualGpu* gpu =
+      *end == '\0' ? machine_->gpu_by_render_minor(static_cast<std::uint32_t>(minor)) : nullptr;
+  if (gpu == nullptr) return -ENOENT;
+  file->gpu = gpu->index();
+  return add_file(fcntl(gpu->region().fd(), F_DUPFD_CLOEXEC, 0), std::move(file));
+}
+
+int VirtualOs::close(int fd) {
+  if (!in_child()) {
+    std::shared_ptr<OpenFile> gone;
+    {
+      std::unique_lock lock(files_mutex_);
+      if (auto node = files_.extract(fd); !node.empty()) gone = std::move(node.mapped());
+    }
+    if (gone != nullptr && gone->is_kfd) node_->release(*gone);
+  }
+  return ::close(fd) == 0 ? 0 : -errno;
+}
+
+int VirtualOs::ioctl(int fd, unsigned long request, void* argument) {
+  if (in_child()) {
+    // kfd_ioctl: only the process that opened the file may use it.
+    if (_IOC_TYPE(request) == 'K' || _IOC_TYPE(request) == 'd') return -EBADF;
+  } else if (const auto opened = file(fd); opened != nullptr) {
+    return opened->is_kfd ? node_->ioctl(*opened, request, argument)
+                          : drm_ioctl(*machine_, machine_->gpu(opened->gpu), request, argument);
+  }
+  int result;
+  do {
+    result = ::ioctl(fd, request, argument);
+  } while (result < 0 && errno == EINTR);
+  return result < 0 ? -errno : result;
+}
+
+int VirtualOs::mmap(void** address, void* hint, std::size_t length, int protection, int flags,
+                    int fd, off_t offset) {
+  const auto opened = (flags & MAP_ANONYMOUS) == 0 ? file(fd) : nullptr;
+  const auto wanted = static_cast<std::uint64_t>(offset);
+  MmapTarget target{fd, wanted};
+  auto look = [&]() -> int {
+    if (opened == nullptr) return 0;
+    if (length == 0) return -EINVAL;
+    return opened->is_kfd ? node_->mmap(*opened, page_up(length), wanted, &target)
+                          : node_->mmap_buffer(*opened, page_up(length), wanted, &target);
+  };
+  if (const int error = look(); error != 0) return error;
+  if ((flags & MAP_FIXED) != 0 && !in_child()) {
+    node_->host_unmapped(reinterpret_cast<std::uint64_t>(hint), page_up(length));
+    forget_mappings(reinterpret_cast<std::uintptr_t>(hint), page_up(length));
+  }
+  void* at = ::mmap(hint, length, protection, flags, target.fd, static_cast<off_t>(target.offset));
+  if (at == MAP_FAILED) return -errno;
+  if (opened != nullptr) {
+    if (opened->is_kfd) ::madvise(at, length, MADV_DONTFORK);  // kfd_mmap: VM_DONTCOPY
+    const int first = target.fd;
+    {
+      std::lock_guard lock(mappings_mutex_);
+      mappings_[reinterpret_cast<std::uintptr_t>(at)] = {page_up(length), !opened->is_kfd,
+                                                         opened->gpu, wanted, protection};
+    }
+    // An export may have moved the buffer in between; it then missed this mapping.
+    if (look() == 0 && target.fd != first)
+      ::mmap(at, length, protection, flags | MAP_FIXED, target.fd,
+             static_cast<off_t>(target.offset));
+  }
+  *address = at;
+  return 0;
+}
+
+void VirtualOs::forget_mappings(std::uintptr_t address, std::size_t length) {
+  const std::uintptr_t end = address + length;
+  std::lock_guard lock(mappings_mutex_);
+  auto next = mappings_.lower_bound(address);
+  if (next != mappings_.begin() &&
+      std::prev(next)->first + std::prev(next)->second.length > address)
+    --next;
+  while (next != mappings_.end() && next->first < end) {
+    const auto [begin, mapping] = *next;
+    next = mappings_.erase(next);
+    if (begin < address) {
+      ClientMapping head = mapping;
+      head.length = address - begin;
+      mappings_[begin] = head;
+    }
+    if (begin + mapping.length > end) {
+      ClientMapping tail = mapping;
+      tail.length = begin + mapping.length - end;
+      tail.offset += end - begin;
+      next = std::next(mappings_.emplace(end, tail).first);
+    }
+  }
+}
+
+void VirtualOs::rebind(VirtualGpu& gpu, std::uint64_t offset, std::uint64_t bytes, int fd) {
+  std::lock_guard lock(mappings_mutex_);
+  for (const auto& [address, mapping] : mappings_) {
+    if (!mapping.is_buffer || mapping.gpu != gpu.index()) continue;
+    if (mapping.offset < offset || mapping.offset >= offset + bytes) continue;
+    ::mmap(reinterpret_cast<void*>(address), mapping.length, mapping.protection,
+           MAP_SHARED | MAP_FIXED, fd, static_cast<off_t>(mapping.offset - offset));
+  }
+}
+
+int VirtualOs::munmap(void* address, std::size_t length) {
+  if (!in_child()) {
+    node_->host_unmapped(reinterpret_cast<std::uint64_t>(address), page_up(length));
+    forget_mappings(reinterpret_cast<std::uintptr_t>(address), page_up(length));
+  }
+  return ::munmap(address, length) == 0 ? 0 : -errno;
+}
+
+int VirtualOs::madvise(void* address, std::size_t length, int advice) {
+  return ::madvise(address, length, advice) == 0 ? 0 : -errno;
+}
+
+int VirtualOs::read_file(const char* path, std::string* text) {
+  if (Sysfs::owns(path)) return sysfs_->read(path, text);
+  if (owns_path(path)) return -EINVAL;  // a device file
+  const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return -errno;
+  text->clear();
+  char buffer[4096];
+  ssize_t got;
+  while ((got = ::read(fd, buffer, sizeof buffer)) != 0) {
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) {
+      const int error = errno;
+      ::close(fd);
+      return -error;
+    }
+    text->append(buffer, static_cast<std::size_t>(got));
+  }
+  ::close(fd);
+  return 0;
+}
+
+int VirtualOs::list_directory(const char* path, std::vector<std::string>* names) {
+  names->clear();
+  if (Sysfs::owns(path)) return sysfs_->list(path, names);
+  if (path == kDriPath) {
+    for (std::size_t index = 0; index < machine_->gpu_count(); ++index)
+      names->push_back("renderD" + std::to_string(machine_->gpu(index).render_minor()));
+    return 0;
+  }
+  if (owns_path(path)) return -ENOTDIR;
+  DIR* directory = opendir(path);
+  if (directory == nullptr) return -errno;
+  while (const dirent* entry = readdir(directory)) {
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names->emplace_back(name);
+  }
+  closedir(directory);
+  std::ranges::sort(*names);
+  return 0;
+}
+
+std::string VirtualOs::group_of(const char* path) {
+  return owns_path(path) ? "render" : std::string();
+}
+
+std::string VirtualOs::drm_driver(int fd) {
+  return render_file(fd) != nullptr ? "amdgpu" : std::string();
+}
+
+}  // namespace kiln::vgpu
