@@ -22,10 +22,6 @@ std::string name_of(const GpuInfo& info) {
   return strf("%s (node %u)", gpu::to_string(info.gfx_ip).c_str(), info.node);
 }
 
-std::string text_of(std::string_view text) {
-  return std::string(text);
-}
-
 /// Checks that Kiln has a backend for the GPU; applies the override by which a person runs an
 /// unknown stepping as a known one of the same generation.
 Status choose_target(GpuInfo* info) {
@@ -42,19 +38,19 @@ Status choose_target(GpuInfo* info) {
                   strf("%s=%s does not fit %s: it must name a supported target of the same "
                        "generation; supported: %s",
                        gpu::kOverrideVariable, wish, name.c_str(),
-                       text_of(gpu::supported_target_names()).c_str()));
+                       std::string(gpu::supported_target_names()).c_str()));
   }
   if (target == nullptr)
     return fail(
         VK_ERROR_INCOMPATIBLE_DRIVER,
         strf("%s is not a target that Kiln knows; supported: %s. To run it as one of these "
              "of the same generation, at your own risk, set %s to its name",
-             name.c_str(), text_of(gpu::supported_target_names()).c_str(), gpu::kOverrideVariable));
+             name.c_str(), std::string(gpu::supported_target_names()).c_str(), gpu::kOverrideVariable));
   if (!target->supported())
     return fail(
         VK_ERROR_INCOMPATIBLE_DRIVER,
         strf("%s (%s) is known, but Kiln has no backend for it yet; supported: %s", name.c_str(),
-             text_of(target->product).c_str(), text_of(gpu::supported_target_names()).c_str()));
+             std::string(target->product).c_str(), std::string(gpu::supported_target_names()).c_str()));
   return {};
 }
 
@@ -146,7 +142,8 @@ std::uint32_t alloc_flags(const MemoryDesc& desc) {
   std::uint32_t flags = uapi::kAllocNoSubstitute;
   switch (desc.heap) {
     case Heap::Vram:
-      flags |= uapi::kAllocVram | (desc.host_visible ? uapi::kAllocPublic : 0);
+      flags |= uapi::kAllocVram;
+      if (desc.host_visible) flags |= uapi::kAllocPublic;
       break;
     case Heap::System:
       flags |= uapi::kAllocGtt;
