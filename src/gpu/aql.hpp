@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "gpu/field.hpp"
+
 namespace kiln::gpu::aql {
 
 inline constexpr std::uint32_t kPacketBytes = 64;
@@ -144,5 +146,49 @@ static_assert(offsetof(Queue, queue_inactive_signal) == 192);
 // amd_queue_properties
 inline constexpr std::uint32_t kQueueEnableTrapHandler = 1u << 0, kQueueIsPtr64 = 1u << 1,
                                kQueueEnableProfiling = 1u << 3;
+
+// The same packets for decoder and printer; tests hold them against the structures above.
+#define KILN_HEADER(X) X(barrier, 0, 8, 1, 0) X(acquire, 0, 9, 2, 0) X(release, 0, 11, 2, 0)
+
+#define KILN_LIST(X)                                                                              \
+  KILN_HEADER(X)                                                                                  \
+  X(dimensions, 0, 16, 2, 0)                                                                      \
+  X(workgroup_x, 1, 0, 16, 0) X(workgroup_y, 1, 16, 16, 0) X(workgroup_z, 2, 0, 16, 0)            \
+      X(grid_x, 3, 0, 32, 0) X(grid_y, 4, 0, 32, 0) X(grid_z, 5, 0, 32, 0)                        \
+          X(private_bytes, 6, 0, 32, 0) X(group_bytes, 7, 0, 32, 0) X(kernel_object, 8, 0, 64, 6) \
+              X(kernarg, 10, 0, 64, 0) X(completion_signal, 14, 0, 64, 6)
+KILN_PACKET(KernelDispatch, "KERNEL_DISPATCH", Aql, 2, 0, 16, Fixed, KILN_LIST);
+#undef KILN_LIST
+
+#define KILN_LIST(X)                                                                  \
+  KILN_HEADER(X)                                                                      \
+  X(dependency0, 2, 0, 64, 6)                                                         \
+  X(dependency1, 4, 0, 64, 6) X(dependency2, 6, 0, 64, 6) X(dependency3, 8, 0, 64, 6) \
+      X(dependency4, 10, 0, 64, 6) X(completion_signal, 14, 0, 64, 6)
+KILN_PACKET(BarrierAnd, "BARRIER_AND", Aql, 3, 0, 16, Fixed, KILN_LIST);
+KILN_PACKET(BarrierOr, "BARRIER_OR", Aql, 5, 0, 16, Fixed, KILN_LIST);
+#undef KILN_LIST
+
+#define KILN_LIST(X)                                                              \
+  KILN_HEADER(X)                                                                  \
+  X(format, 0, 16, 8, 0)                                                          \
+  X(ib_header, 1, 0, 32, 0) X(ib_address, 2, 0, 64, 2) X(ib_control, 4, 0, 32, 0) \
+      X(dwords_remaining, 5, 0, 32, 0) X(completion_signal, 14, 0, 64, 6)
+KILN_PACKET(Pm4Ib, "PM4_IB", Aql, 0, 1, 16, Fixed, KILN_LIST);
+#undef KILN_LIST
+
+#define KILN_LIST(X)                                                                          \
+  KILN_HEADER(X)                                                                              \
+  X(format, 0, 16, 8, 0)                                                                      \
+  X(signal, 2, 0, 64, 6) X(value, 4, 0, 64, 0) X(mask, 6, 0, 64, 0) X(condition, 8, 0, 32, 0) \
+      X(completion_signal, 14, 0, 64, 6)
+KILN_PACKET(BarrierValue, "BARRIER_VALUE", Aql, 0, 2, 16, Fixed, KILN_LIST);
+#undef KILN_LIST
+
+// A free slot: whatever is left in it means nothing.
+#define KILN_LIST(X) KILN_HEADER(X)
+KILN_PACKET(Invalid, "INVALID", Aql, 1, 0, 16, Fixed, KILN_LIST);
+#undef KILN_LIST
+#undef KILN_HEADER
 
 }  // namespace kiln::gpu::aql

@@ -7,6 +7,7 @@
 #include <cstdarg>
 #include <cstdio>
 
+#include "gpu/aql.hpp"
 #include "gpu/pm4.hpp"
 #include "gpu/registers.hpp"
 #include "gpu/sdma.hpp"
@@ -53,6 +54,11 @@ constexpr const PacketInfo* kSdma6[] = {
     &sdma::WriteLinear6::kInfo, &sdma::Indirect::kInfo,         &sdma::Fence6::kInfo,
     &sdma::Trap::kInfo,         &sdma::PollRegmem6::kInfo,      &sdma::Atomic6::kInfo,
     &sdma::ConstFill6::kInfo,   &sdma::TimestampGlobal6::kInfo, &sdma::GcrReq::kInfo,
+};
+
+constexpr const PacketInfo* kAql[] = {
+    &aql::KernelDispatch::kInfo, &aql::BarrierAnd::kInfo,   &aql::BarrierOr::kInfo,
+    &aql::Pm4Ib::kInfo,          &aql::BarrierValue::kInfo, &aql::Invalid::kInfo,
 };
 
 #define KILN_COMMON_REGISTERS                                                                    \
@@ -144,6 +150,8 @@ std::span<const PacketInfo* const> packets(Dialect dialect) {
       return kSdma4;
     case Dialect::Sdma6:
       return kSdma6;
+    case Dialect::Aql:
+      return kAql;
   }
   return {};
 }
@@ -201,6 +209,12 @@ Decoded decode_one(Dialect dialect, const std::uint32_t* dwords, std::size_t ava
       return decoded;
     }
     count = size.dwords;
+  } else if (dialect == Dialect::Aql) {
+    // Vendor packets (type 0) tell their format in the byte after the header.
+    const std::uint32_t type = header & 0xFF;
+    info = find_packet(dialect, type, type == 0 ? header >> 16 & 0xFF : 0);
+    if (info == nullptr) return failure(Problem::UnknownOpcode, dwords, address);
+    count = info->dwords;
   } else {
     info = find_packet(dialect, header & 0xFF, header >> 8 & 0xFF);
     if (info == nullptr) return failure(Problem::UnknownOpcode, dwords, address);
@@ -212,6 +226,7 @@ Decoded decode_one(Dialect dialect, const std::uint32_t* dwords, std::size_t ava
     decoded.problem = Problem::Truncated;
     return decoded;
   }
+  if (info == &aql::Invalid::kInfo) return decoded;
   for (std::uint32_t i = 0; i < info->dwords; ++i) {
     const std::uint32_t bad = dwords[i] & info->reserved_bits(i);
     if (bad == 0) continue;

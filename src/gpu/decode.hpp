@@ -1,5 +1,5 @@
-// Owns: reading PM4 and SDMA streams: one packet at a time, or walking a stream through its
-//   indirect buffers; unknown opcodes, reserved bits and truncation are reported, never skipped.
+// Owns: reading PM4, SDMA and AQL: one packet at a time, or walking a stream through its indirect
+//   buffers; unknown opcodes, reserved bits and truncation are reported, never skipped.
 //   Printing a packet in one line.
 // Does not own: executing packets (vgpu).
 // Threading: functions of their arguments.
@@ -15,7 +15,7 @@
 
 namespace kiln::gpu {
 
-enum class Dialect : std::uint8_t { Pm4Gfx9, Pm4Gfx11, Sdma4, Sdma6 };
+enum class Dialect : std::uint8_t { Pm4Gfx9, Pm4Gfx11, Sdma4, Sdma6, Aql };
 
 Dialect pm4_dialect(const Target& target);
 Dialect sdma_dialect(const Target& target);

@@ -68,19 +68,27 @@ enum class Length : std::uint8_t {
   SdmaCopy,  ///< COPY_LINEAR: two more dwords when broadcasting
 };
 
-enum class Family : std::uint8_t { Pm4, Sdma };
+enum class Family : std::uint8_t { Pm4, Sdma, Aql };
 
 /// Bits of dword 0 that belong to the header, not to the list of fields. PM4: type, count, opcode,
-/// shader type, predicate (PM4_MEC_TYPE_3_HEADER). SDMA: op, sub_op.
+/// shader type, predicate (PM4_MEC_TYPE_3_HEADER). SDMA: op, sub_op. AQL: packet type.
 constexpr std::uint32_t header_bits(Family family) {
-  return family == Family::Pm4 ? 0xFFFF'FF03u : 0x0000'FFFFu;
+  switch (family) {
+    case Family::Pm4:
+      return 0xFFFF'FF03u;
+    case Family::Sdma:
+      return 0x0000'FFFFu;
+    case Family::Aql:
+      return 0x0000'00FFu;
+  }
+  return 0;
 }
 
 struct PacketInfo {
   const char* name;
   Family family;
   std::uint8_t opcode;
-  std::uint8_t sub_opcode;  ///< SDMA only
+  std::uint8_t sub_opcode;  ///< SDMA; AQL: format of a vendor packet
   std::uint8_t dwords;      ///< with the header; the least for variable ones
   Length length;
   std::span<const Field> fields;

@@ -7,6 +7,7 @@
 
 #include "golden.hpp"
 #include "gpu/aql.hpp"
+#include "gpu/decode.hpp"
 #include "gpu/pm4.hpp"
 
 namespace kiln::gpu::golden {
@@ -107,6 +108,101 @@ TEST(Aql, BarrierValueLayout) {
   std::memcpy(dwords.data(), &packet, 64);
   // hsa_amd_barrier_value_packet_t: format 2; HSA_SIGNAL_CONDITION_GTE is 3.
   expect_dwords(dwords, {0x00020100, 0, 0x40, 1, 7, 0, ~0u, ~0u, 3, 0, 0, 0, 0, 0, 0, 0});
+}
+
+/// The structures and the tables describe the same bytes.
+template <class Struct>
+PacketView view_of(const Struct& packet, Dwords& memory) {
+  memory.resize(16);
+  std::memcpy(memory.data(), &packet, 64);
+  const Decoded decoded = decode_one(Dialect::Aql, memory.data(), memory.size());
+  EXPECT_EQ(decoded.problem, Problem::None) << decoded.bad_dword << ' ' << decoded.bad_bits;
+  return decoded.view;
+}
+
+TEST(Aql, DecoderReadsKernelDispatch) {
+  aql::KernelDispatchPacket packet{};
+  packet.header = 0x1502;
+  packet.setup = 3;
+  packet.workgroup_size_x = 1;
+  packet.workgroup_size_y = 2;
+  packet.workgroup_size_z = 3;
+  packet.grid_size_x = 4;
+  packet.grid_size_y = 5;
+  packet.grid_size_z = 6;
+  packet.private_segment_size = 7;
+  packet.group_segment_size = 8;
+  packet.kernel_object = 0x1'0000'0040;
+  packet.kernarg_address = 0x2'0000'0010;
+  packet.completion_signal = 0x3'0000'0080;
+  Dwords memory;
+  const PacketView view = view_of(packet, memory);
+  using K = aql::KernelDispatch;
+  ASSERT_TRUE(view.is<K>());
+  EXPECT_EQ(view.get(K::barrier), 1u);
+  EXPECT_EQ(view.get(K::acquire), 2u);
+  EXPECT_EQ(view.get(K::release), 2u);
+  EXPECT_EQ(view.get(K::dimensions), 3u);
+  EXPECT_EQ(view.get(K::workgroup_x), 1u);
+  EXPECT_EQ(view.get(K::workgroup_y), 2u);
+  EXPECT_EQ(view.get(K::workgroup_z), 3u);
+  EXPECT_EQ(view.get(K::grid_x), 4u);
+  EXPECT_EQ(view.get(K::grid_y), 5u);
+  EXPECT_EQ(view.get(K::grid_z), 6u);
+  EXPECT_EQ(view.get(K::private_bytes), 7u);
+  EXPECT_EQ(view.get(K::group_bytes), 8u);
+  EXPECT_EQ(view.get(K::kernel_object), packet.kernel_object);
+  EXPECT_EQ(view.get(K::kernarg), packet.kernarg_address);
+  EXPECT_EQ(view.get(K::completion_signal), packet.completion_signal);
+}
+
+TEST(Aql, DecoderReadsVendorAndBarrierPackets) {
+  Dwords memory;
+  aql::Pm4IbPacket ib{};
+  ib.header = 0x1500;
+  ib.format = aql::AmdFormat::Pm4Ib;
+  ib.indirect_buffer[1] = 0x1000;
+  ib.dwords_remaining = 10;
+  PacketView view = view_of(ib, memory);
+  ASSERT_TRUE(view.is<aql::Pm4Ib>());
+  EXPECT_EQ(view.get(aql::Pm4Ib::ib_address), 0x1000u);
+  EXPECT_EQ(view.get(aql::Pm4Ib::dwords_remaining), 10u);
+
+  aql::BarrierValuePacket value{};
+  value.format = aql::AmdFormat::BarrierValue;
+  value.signal = 0x40;
+  value.value = 7;
+  value.mask = -1;
+  value.condition = aql::Condition::Gte;
+  view = view_of(value, memory);
+  ASSERT_TRUE(view.is<aql::BarrierValue>());
+  EXPECT_EQ(view.get(aql::BarrierValue::signal), 0x40u);
+  EXPECT_EQ(view.get(aql::BarrierValue::value), 7u);
+  EXPECT_EQ(view.get(aql::BarrierValue::mask), ~0ull);
+  EXPECT_EQ(view.get(aql::BarrierValue::condition), 3u);
+
+  aql::BarrierPacket barrier{};
+  barrier.header = 5;
+  barrier.dependency[4] = 0x100;
+  view = view_of(barrier, memory);
+  ASSERT_TRUE(view.is<aql::BarrierOr>());
+  EXPECT_EQ(view.get(aql::BarrierOr::dependency4), 0x100u);
+  EXPECT_EQ(describe(Dialect::Aql, view), "BARRIER_OR dependency4=0x100");
+}
+
+TEST(Aql, DamageIsNamed) {
+  Dwords slot(16, 0);
+  auto problem = [&] { return decode_one(Dialect::Aql, slot.data(), slot.size()).problem; };
+  slot[0] = 1;
+  slot[5] = 0xDEADBEEF;
+  EXPECT_EQ(problem(), Problem::None) << "an invalid slot may hold anything";
+  slot[0] = 0x00030000;
+  EXPECT_EQ(problem(), Problem::UnknownOpcode) << "vendor format 3";
+  slot = Dwords(16, 0);
+  slot[0] = 2;
+  slot[12] = 1;
+  EXPECT_EQ(problem(), Problem::ReservedBits);
+  EXPECT_EQ(decode_one(Dialect::Aql, slot.data(), 15).problem, Problem::Truncated);
 }
 
 TEST(Writer, ReservesWritesAndCommits) {
