@@ -59,12 +59,13 @@ struct Env {
   bool ieee;                    ///< MODE.IEEE
   bool rdna;                    ///< RDNA3 rules where generations differ
   bool dx10_clamp;
+  bool fp16_overflow_clamps;    ///< MODE.FP16_OVFL
   std::uint8_t round32, round16;    ///< MODE.FP_ROUND: 0 even, 1 +inf, 2 -inf, 3 zero
   std::uint8_t denorm32, denorm16;  ///< MODE.FP_DENORM: bit 0 keeps inputs, bit 1 keeps outputs
 
   KILN_ALWAYS_INLINE explicit Env(const Wave& w)
       : ieee((w.mode & 0x200) != 0), rdna(w.arch != Arch::Cdna3), dx10_clamp((w.mode & 0x100) != 0),
-        round32(w.mode & 3), round16((w.mode >> 2) & 3), denorm32((w.mode >> 4) & 3),
+        fp16_overflow_clamps((w.mode & 0x800000) != 0), round32(w.mode & 3), round16((w.mode >> 2) & 3), denorm32((w.mode >> 4) & 3),
         denorm16((w.mode >> 6) & 3) {}
 };
 
@@ -123,8 +124,12 @@ void run_operation(Wave& w, const Instruction& i, const Operation& op);
 /// VOP3P: the operation on both halves (16-bit sources) or both registers (binary32 sources).
 void run_packed(Wave& w, const Instruction& i, const Operation& op);
 
-/// The MODE bits under which plain handlers are right: round to even, denormals kept.
-inline constexpr std::uint32_t kPlainMode = 0xf0, kModeFloatBits = 0xff;
+/// The MODE bits under which plain handlers are right: round to even, denormals kept, binary16
+/// overflows to infinity.
+inline constexpr std::uint32_t kPlainMode = 0xf0, kModeFloatBits = 0x8000ff;
+KILN_ALWAYS_INLINE bool in_plain_mode(const Wave& w) {
+  return (w.mode & kModeFloatBits) == kPlainMode;
+}
 
 /// Whether an instruction has no modifiers at all.
 bool is_plain(const Instruction& i);
@@ -333,7 +338,7 @@ KILN_ALWAYS_INLINE void plain_body(Wave& w, const Instruction& i, Arguments<A...
   using Result = typename D::Result;
   constexpr bool kFloat = (kIsFloat<A> || ...) || kIsFloat<typename Result::Value>;
   if constexpr (kFloat && (kFlags & kRaw) == 0) {
-    if ((w.mode & kModeFloatBits) != kPlainMode) [[unlikely]] {
+    if (!in_plain_mode(w)) [[unlikely]] {
       return run_operation(w, i, kOperation<F, kFlags, kSaturated>);
     }
   }

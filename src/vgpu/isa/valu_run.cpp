@@ -99,6 +99,16 @@ void shape32(LaneBuffer& values, const OutputRules& rules, float least) {
   }
 }
 
+/// MODE.FP16_OVFL: finite results beyond binary16's range become its largest number.
+void clamp_halves(LaneBuffer& values) {
+  for (std::size_t n = 0; n < kMaxLanes; ++n) {
+    const float v = load_lane<float>(&values, n);
+    const bool over = v >= 65520.0f || v <= -65520.0f;
+    const bool finite = v - v == 0.0f;
+    if (over && finite) store_lane(&values, n, v > 0 ? 65504.0f : -65504.0f);
+  }
+}
+
 void shape64(LaneBuffer& values, const OutputRules& rules) {
   for (std::size_t n = 0; n < kMaxLanes; ++n) {
     store_lane(&values, n, shape(load_lane<double>(&values, n), rules, 0x1p-1022));
@@ -235,6 +245,7 @@ void run_operation(Wave& w, const Instruction& i, const Operation& op) {
       break;
     case Type::F16:
       if (rules.any()) shape32(out, rules, 0x1p-14f);
+      if (env.fp16_overflow_clamps) clamp_halves(out);
       floats_to_halves(&out, &out, (op.flags & kRoundEven) != 0 ? 0 : env.round16, w.lanes);
       if (store_sdwa(w, i, out, enabled)) break;
       store16(w, i.dst, &out, enabled, high, keep);
@@ -294,6 +305,7 @@ void run_packed(Wave& w, const Instruction& i, const Operation& op) {
     call_core(i, op, &out[part], nullptr, src, env, w.lanes);
     if (op.result == Type::F16) {
       if (rules.any()) shape32(out[part], rules, 0x1p-14f);
+      if (env.fp16_overflow_clamps) clamp_halves(out[part]);
       floats_to_halves(&out[part], &out[part], env.round16, w.lanes);
     } else if (op.result == Type::F32 && rules.any()) {
       shape32(out[part], rules, 0x1p-126f);
