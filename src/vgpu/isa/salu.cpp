@@ -70,12 +70,12 @@ void compare(Wave& w, const Instruction& i) {
   w.scc = F(source<A>(w, i, 0), source<B>(w, i, 1));
 }
 
-/// S_CMPK: the register is the instruction's destination field, the constant its simm16.
+/// S_CMPK: the constant is simm16, zero-extended for the unsigned forms.
 template <class T, auto F>
 void compare_constant(Wave& w, const Instruction& i) {
   const T constant = std::is_signed_v<T> ? static_cast<T>(static_cast<std::int16_t>(i.offset))
                                          : static_cast<T>(static_cast<std::uint16_t>(i.offset));
-  w.scc = F(old_destination<T>(w, i), constant);
+  w.scc = F(source<T>(w, i, 0), constant);
 }
 
 template <class T>

@@ -91,12 +91,12 @@ void send_message_halt(Wave& w, const Instruction& i) {
   if (w.state == WaveState::Running) w.halt("s_sendmsghalt");
 }
 
-/// gfx11: the message id stands in the source field itself.
+/// gfx11: the message id stands in the source field itself, which the decoder gives as `offset`.
 template <unsigned kDwords>
 void send_message_return(Wave& w, const Instruction& i) {
-  constexpr unsigned kGetRealtime = 131;
-  if (i.src[0] != kGetRealtime) {
-    halt_numbered(w, "s_sendmsg_rtn with message %u", i.src[0]);
+  constexpr int kGetRealtime = 131;
+  if (i.offset != kGetRealtime) {
+    halt_numbered(w, "s_sendmsg_rtn with message %u", static_cast<unsigned>(i.offset));
     return;
   }
   const std::uint64_t now = w.group->environment->clock();
@@ -261,7 +261,7 @@ void denorm_mode(Wave& w, const Instruction& i) {
 // ---- VGPR index mode of gfx9: M0[7:0] is the index, M0[15:12] says which operands it moves.
 
 void index_on(Wave& w, const Instruction& i) {
-  const std::uint32_t enables = static_cast<std::uint32_t>(i.src[1]) & 0xf;  // the field itself
+  const std::uint32_t enables = static_cast<std::uint32_t>(i.offset) & 0xf;  // the field itself
   w.s[kM0] = (w.s[kM0] & ~0xf0ffu) | (scalar32(w, i, i.src[0]) & 0xff) | enables << 12;
   w.mode |= kModeGprIdxEn;
   w.state = WaveState::Indexing;
@@ -281,6 +281,7 @@ void invalidate_instructions(Wave& w, const Instruction&) {
   invalidate_code(w.group->port->space());
   if (w.group->port->caches() != nullptr)
     w.group->port->caches()->acquire(Client::Fetch, Scope::Agent);
+  w.state = WaveState::Yielded;  // the loop looks its code page up again
 }
 
 #define ROW(name, ...) Semantics(name, Handler(__VA_ARGS__))
