@@ -1,0 +1,270 @@
+// The ioctls of the virtual KFD other than memory's and queues', and its files, against the
+// kernel's checks. Comments name the function that makes the check; files are of
+// drivers/gpu/drm/amd (amdkfd/kfd_chardev.c where none is given).
+#include <amdgpu_drm.h>
+#include <drm.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kfd_fixture.hpp"
+
+namespace kiln::vgpu::test {
+namespace {
+
+TEST(KfdNode, VersionsChangeWhatExists) {
+  const struct {
+    const char* name;
+    unsigned long request;
+    std::uint32_t since;
+  } commands[] = {{"export", uapi::kIocExportDmabuf, 12},
+                  {"runtime", uapi::kIocRuntimeEnable, 13},
+                  {"debug", uapi::kIocDbgTrap, 13},
+                  {"create process", uapi::kIocCreateProcess, 19}};
+  for (const std::uint32_t minor : {11u, 14u, 18u, kNewestKfdMinor}) {
+    Client client("mi300x,kfd=1." + std::to_string(minor));
+    uapi::GetVersion version{};
+    ASSERT_EQ(client.call(uapi::kIocGetVersion, version), 0);
+    EXPECT_EQ(version.major_version, 1u);
+    EXPECT_EQ(version.minor_version, minor);
+    for (const auto& command : commands) {
+      std::byte data[64]{};
+      const int result = client.os->ioctl(client.kfd, command.request, data);
+      EXPECT_EQ(result == -ENOTTY, minor < command.since) << command.name << minor;
+    }
+  }
+}
+
+TEST(KfdNode, UnknownCommandsAreEnotty) {
+  Client client("mi300x");
+  std::byte data[256]{};
+  EXPECT_EQ(client.os->ioctl(client.kfd, _IOWR('K', 0x80, char[16]), data), -ENOTTY);
+  EXPECT_EQ(client.os->ioctl(client.kfd, _IOWR('K', 0x00, char[16]), data), -ENOTTY);
+  EXPECT_EQ(client.os->ioctl(client.kfd, _IOWR('X', 0x01, char[16]), data), -ENOTTY);
+  EXPECT_EQ(client.os->ioctl(client.kfd, uapi::kIocSvm, data), -EPERM);  // CONFIG_HSA_AMD_SVM off
+}
+
+TEST(KfdNode, SizesOfOlderAndNewerCallers) {
+  // kfd_ioctl copies what the caller has and reads the rest as zero.
+  Client client("mi300x");
+  struct {
+    std::uint32_t major = 77, guard = 88;
+  } small;
+  EXPECT_EQ(client.os->ioctl(client.kfd, _IOR('K', 0x01, char[4]), &small), 0);
+  EXPECT_EQ(small.major, 1u);
+  EXPECT_EQ(small.guard, 88u);
+  EXPECT_EQ(client.os->ioctl(client.kfd, uapi::kIocGetVersion, nullptr), -EFAULT);
+  EXPECT_EQ(client.os->ioctl(client.kfd, uapi::kIocCreateQueue, reinterpret_cast<void*>(16)),
+            -EFAULT);
+}
+
+TEST(KfdNode, AperturesOldAndNew) {
+  Client client("2x mi300x");
+  uapi::GetProcessAperturesNew count{};
+  ASSERT_EQ(client.call(uapi::kIocGetProcessAperturesNew, count), 0);
+  ASSERT_EQ(count.num_of_nodes, 2u);
+  uapi::ProcessDeviceApertures list[4]{};
+  uapi::GetProcessAperturesNew args{reinterpret_cast<std::uint64_t>(list), 4, 0};
+  ASSERT_EQ(client.call(uapi::kIocGetProcessAperturesNew, args), 0);
+  ASSERT_EQ(args.num_of_nodes, 2u);
+  EXPECT_EQ(list[1].gpu_id, client.id(1));
+  EXPECT_EQ(list[0].lds_base, 0x1000000000000u);  // kfd_flat_memory.c MAKE_LDS_APP_BASE_V9
+  EXPECT_EQ(list[0].scratch_base, 0x2000000000000u);
+  EXPECT_EQ(list[0].lds_limit, 0x10000ffffffffu);
+  EXPECT_EQ(list[0].gpuvm_limit, 0x7fffffffffffu);
+  uapi::GetProcessApertures old{};
+  ASSERT_EQ(client.call(uapi::kIocGetProcessApertures, old), 0);
+  EXPECT_EQ(old.num_of_nodes, 2u);
+  EXPECT_EQ(std::memcmp(&old.process_apertures[1], &list[1], sizeof list[1]), 0);
+  args.apertures_ptr = 8;
+  EXPECT_EQ(client.call(uapi::kIocGetProcessAperturesNew, args), -EFAULT);
+}
+
+TEST(KfdNode, BeforeAcquireVmNothingBinds) {
+  // kfd_bind_process_to_device: -ENODEV without a VM; some callers make -ESRCH of it.
+  Client client("mi300x");
+  Buffer buffer;
+  EXPECT_EQ(client.alloc(kGttFlags, 4096, &buffer), -ENODEV);
+  uapi::SetTrapHandler trap{0, 0, client.id(), 0};
+  EXPECT_EQ(client.call(uapi::kIocSetTrapHandler, trap), -ESRCH);
+  uapi::SetMemoryPolicy policy{};
+  policy.gpu_id = client.id();
+  EXPECT_EQ(client.call(uapi::kIocSetMemoryPolicy, policy), -ESRCH);
+  policy.default_policy = 2;
+  EXPECT_EQ(client.call(uapi::kIocSetMemoryPolicy, policy), -EINVAL);
+  uapi::SetScratchBackingVa scratch{0, client.id(), 0};
+  EXPECT_EQ(client.call(uapi::kIocSetScratchBackingVa, scratch), -ENODEV);
+  uapi::CreateQueue queue{};
+  queue.gpu_id = client.id();
+  EXPECT_EQ(client.create(queue), -ESRCH);
+  client.acquire_all();
+  EXPECT_EQ(client.call(uapi::kIocSetTrapHandler, trap), 0);
+  EXPECT_EQ(client.call(uapi::kIocSetScratchBackingVa, scratch), 0);
+  policy.default_policy = 1;
+  EXPECT_EQ(client.call(uapi::kIocSetMemoryPolicy, policy), 0);
+  trap.gpu_id = 1;
+  EXPECT_EQ(client.call(uapi::kIocSetTrapHandler, trap), -EINVAL);
+}
+
+TEST(KfdNode, AcquireVm) {
+  Client client("2x mi300x");
+  const int other = client.os->open("/dev/dri/renderD128", 0);
+  auto acquire = [&](int fd, std::uint32_t id) {
+    uapi::AcquireVm args{static_cast<std::uint32_t>(fd), id};
+    return client.call(uapi::kIocAcquireVm, args);
+  };
+  EXPECT_EQ(acquire(client.render[0], 1), -EINVAL);             // no such GPU
+  EXPECT_EQ(acquire(client.kfd, client.id(0)), -EINVAL);        // not a render node
+  EXPECT_EQ(acquire(999, client.id(0)), -EINVAL);               // fget
+  EXPECT_EQ(acquire(client.render[0], client.id(1)), -EINVAL);  // another card's
+  EXPECT_EQ(acquire(client.render[0], client.id(0)), 0);
+  EXPECT_EQ(acquire(client.render[0], client.id(0)), 0);  // the same again
+  EXPECT_EQ(acquire(other, client.id(0)), -EBUSY);
+  // The process keeps its state when its files are closed (kfd_process.c): still busy.
+  client.os->close(client.kfd);
+  client.kfd = client.os->open("/dev/kfd", 0);
+  EXPECT_EQ(acquire(other, client.id(0)), -EBUSY);
+}
+
+TEST(KfdNode, CreateProcessIsASecondContext) {
+  Client client("mi300x");
+  client.acquire_all();
+  const int second = client.os->open("/dev/kfd", 0);
+  const int render = client.os->open("/dev/dri/renderD128", 0);
+  ASSERT_EQ(client.os->ioctl(second, uapi::kIocCreateProcess, nullptr), 0);
+  EXPECT_EQ(client.os->ioctl(second, uapi::kIocCreateProcess, nullptr), -EINVAL);
+  uapi::AcquireVm args{static_cast<std::uint32_t>(client.render[0]), client.id()};
+  // A VM that is a compute VM already (amdgpu_amdkfd_gpuvm_acquire_process_vm).
+  EXPECT_EQ(client.os->ioctl(second, uapi::kIocAcquireVm, &args), -EINVAL);
+  args.drm_fd = static_cast<std::uint32_t>(render);
+  EXPECT_EQ(client.os->ioctl(second, uapi::kIocAcquireVm, &args), 0);
+  EXPECT_EQ(client.os->close(second), 0);
+}
+
+TEST(KfdNode, RuntimeEnable) {
+  Client client("mi300x");
+  client.acquire_all();
+  uapi::RuntimeEnable args{};
+  EXPECT_EQ(client.call(uapi::kIocRuntimeEnable, args), 0);  // mode 0 disables what is off
+  auto queue = client.queue_args(uapi::kQueueSdma);
+  ASSERT_EQ(client.create(queue), 0);
+  args.mode_mask = uapi::kRuntimeEnable | uapi::kRuntimeTtmpSave;
+  EXPECT_EQ(client.call(uapi::kIocRuntimeEnable, args), -EEXIST);
+  ASSERT_EQ(client.destroy_queue(queue.queue_id), 0);
+  EXPECT_EQ(client.call(uapi::kIocRuntimeEnable, args), 0);
+  EXPECT_EQ(client.call(uapi::kIocRuntimeEnable, args), -EBUSY);
+  args.mode_mask = 0;
+  EXPECT_EQ(client.call(uapi::kIocRuntimeEnable, args), 0);
+  args.mode_mask = uapi::kRuntimeEnable;
+  EXPECT_EQ(client.call(uapi::kIocRuntimeEnable, args), 0);
+}
+
+TEST(KfdNode, XnackIsOff) {
+  Client client("mi300x");
+  client.acquire_all();
+  uapi::SetXnackMode args{-1};
+  EXPECT_EQ(client.call(uapi::kIocSetXnackMode, args), 0);
+  EXPECT_EQ(args.xnack_enabled, 0);
+  args.xnack_enabled = 1;
+  EXPECT_EQ(client.call(uapi::kIocSetXnackMode, args), -EPERM);
+  auto queue = client.queue_args(uapi::kQueueSdma);
+  ASSERT_EQ(client.create(queue), 0);
+  args.xnack_enabled = 0;
+  EXPECT_EQ(client.call(uapi::kIocSetXnackMode, args), -EBUSY);
+}
+
+TEST(KfdNode, TileConfig) {
+  Client client("mi300x");
+  std::uint32_t tiles[40];
+  std::memset(tiles, 0xff, sizeof tiles);
+  uapi::GetTileConfig args{};
+  args.gpu_id = client.id();
+  args.tile_config_ptr = args.macro_tile_config_ptr = reinterpret_cast<std::uint64_t>(tiles);
+  args.num_tile_configs = args.num_macro_tile_configs = 40;
+  ASSERT_EQ(client.call(uapi::kIocGetTileConfig, args), 0);
+  EXPECT_EQ(args.num_tile_configs, 32u);
+  EXPECT_EQ(args.num_macro_tile_configs, 16u);
+  EXPECT_EQ(tiles[31], 0u);
+  EXPECT_EQ(tiles[32], ~0u);
+  args.tile_config_ptr = 8;
+  EXPECT_EQ(client.call(uapi::kIocGetTileConfig, args), -EFAULT);
+  args.gpu_id = 1;
+  EXPECT_EQ(client.call(uapi::kIocGetTileConfig, args), -EINVAL);
+}
+
+TEST(VirtualOs, AChildHasNoDevices) {
+  Client client("mi300x");
+  client.acquire_all();
+  const pid_t child = fork();
+  if (child == 0) {
+    int failures = 0;
+    uapi::GetVersion version{};
+    failures += client.call(uapi::kIocGetVersion, version) != -EBADF;
+    failures += client.os->open("/dev/kfd", 0) != -ENODEV;
+    failures += client.os->ioctl(client.render[0], DRM_IOCTL_VERSION, &version) != -EBADF;
+    std::string text;
+    failures += client.os->read_file("/sys/class/kfd/kfd/topology/generation_id", &text) != 0;
+    _exit(failures);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+TEST(VirtualOs, HostFilesPassThrough) {
+  Client client("mi300x");
+  const int fd = client.os->open("/dev/null", O_RDWR);
+  ASSERT_GE(fd, 0);
+  int unused = 0;
+  EXPECT_EQ(client.os->ioctl(fd, uapi::kIocGetVersion, &unused), -ENOTTY);
+  EXPECT_EQ(client.os->close(fd), 0);
+  EXPECT_EQ(client.os->close(fd), -EBADF);
+  EXPECT_EQ(client.os->open("/no/such/file", O_RDONLY), -ENOENT);
+  EXPECT_TRUE(client.os->is_virtual());
+  EXPECT_EQ(client.os->description(), "mi300x");
+}
+
+TEST(VirtualOs, RenderNodeAnswersLibdrm) {
+  Client client("navi31");
+  char name[16] = {}, date[16] = {}, description[16] = {};
+  drm_version version{};
+  ASSERT_EQ(client.os->ioctl(client.render[0], DRM_IOCTL_VERSION, &version), 0);
+  ASSERT_EQ(version.name_len, 6u);
+  ASSERT_GT(version.date_len, 0u);  // libdrm duplicates all three: none may be missing
+  ASSERT_GT(version.desc_len, 0u);
+  version.name = name;
+  version.date = date;
+  version.desc = description;
+  version.date_len = version.desc_len = 15;
+  ASSERT_EQ(client.os->ioctl(client.render[0], DRM_IOCTL_VERSION, &version), 0);
+  EXPECT_STREQ(name, "amdgpu");
+  EXPECT_EQ(version.version_major, 3);
+
+  std::uint32_t working = 0;
+  drm_amdgpu_info info{};
+  info.return_pointer = reinterpret_cast<std::uint64_t>(&working);
+  info.return_size = sizeof working;
+  info.query = AMDGPU_INFO_ACCEL_WORKING;
+  EXPECT_EQ(client.os->ioctl(client.render[0], DRM_IOCTL_AMDGPU_INFO, &info), 0);
+  EXPECT_EQ(working, 1u);
+  drm_amdgpu_info_device device{};
+  info.return_pointer = reinterpret_cast<std::uint64_t>(&device);
+  info.return_size = sizeof device;
+  info.query = AMDGPU_INFO_DEV_INFO;
+  ASSERT_EQ(client.os->ioctl(client.render[0], DRM_IOCTL_AMDGPU_INFO, &info), 0);
+  EXPECT_EQ(device.device_id, 0x744cu);
+  EXPECT_EQ(device.cu_active_number, 96u);
+  int cus = 0;
+  for (const auto& row : device.cu_bitmap)
+    for (const std::uint32_t bits : row) cus += __builtin_popcount(bits);
+  EXPECT_EQ(cus, 96);
+  info.query = 0xff;
+  EXPECT_EQ(client.os->ioctl(client.render[0], DRM_IOCTL_AMDGPU_INFO, &info), -EINVAL);
+  info.return_pointer = 8;
+  info.query = AMDGPU_INFO_DEV_INFO;
+  EXPECT_EQ(client.os->ioctl(client.render[0], DRM_IOCTL_AMDGPU_INFO, &info), -EFAULT);
+}
+
+}  // namespace
+}  // namespace kiln::vgpu::test
