@@ -190,7 +190,7 @@ constexpr Semantics kRows[] = {
     {"v_cvt_u32_f32", lanes<[](float f) { return to_u32(f); }>},
     {"v_cvt_i32_f64", lanes<[](double d) { return to_i32(d); }>},
     {"v_cvt_u32_f64", lanes<[](double d) { return to_u32(d); }>},
-    {"v_cvt_floor_i32_f32", lanes<to_i32_floor>},
+    {"v_cvt_floor_i32_f32", lanes<to_i32_floor, kRoundEven>},
     {"v_cvt_nearest_i32_f32", lanes<to_i32_nearest, kRoundEven>},
     {"v_cvt_f32_i32", lanes<[](i32 v) { return static_cast<float>(v); }>},
     {"v_cvt_f32_u32", lanes<[](u32 v) { return static_cast<float>(v); }>},

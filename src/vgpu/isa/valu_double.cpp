@@ -41,7 +41,7 @@ i32 frexp_exponent(double x) {
   return exponent_of(x * 0x1p64) - 1022 - 64;
 }
 double frexp_mantissa(double x) {
-  if (is_special(x)) return x + 0.0 * x;
+  if (is_special(x)) return x != x ? x + x : x;
   const double normal = exponent_of(x) != 0 ? x : x * 0x1p64;
   return double_of((bits_of(normal) & 0x800fffffffffffffull) | 0x3fe0000000000000ull);
 }
@@ -82,7 +82,7 @@ WithMask<double> div_scale(double s0, double s1, double s2) {
   const bool denormal_divisor = exponent_of(s1) == 0;
   if (exponent_of(s2) - exponent_of(s1) >= 768) return {s0 == s1 ? scale(s0, 128) : s0, true};
   if (denormal_divisor) return {scale(s0, 128), false};
-  if (tiny_reciprocal && tiny_quotient) return {s0 == s1 ? scale(s0, 128) : s0, true};
+  if (tiny_reciprocal && tiny_quotient) return {s0 == s1 ? scale(s0, -128) : s0, true};
   if (tiny_reciprocal) return {scale(s0, -128), false};
   if (tiny_quotient) return {s0 == s2 ? scale(s0, 128) : s0, true};
   if (exponent_of(s2) <= 53) return {scale(s0, 128), false};
@@ -90,9 +90,11 @@ WithMask<double> div_scale(double s0, double s1, double s2) {
 }
 
 double div_fmas(double a, double b, double c, bool scaled) {
-  const double fused = __builtin_fma(a, b, c);
-  if (!scaled) return fused;
-  return scale(fused, exponent_of(c) > 1023 ? 128 : -128);
+  if (!scaled) return __builtin_fma(a, b, c);
+  // One rounding for all of it, also where the quotient ends up denormal. (Rare, hence the slow
+  // 113-bit arithmetic.)
+  const __float128 power = exponent_of(c) > 1023 ? 0x1p128 : 0x1p-128;
+  return static_cast<double>((static_cast<__float128>(a) * b + c) * power);
 }
 
 double div_fixup(double q, double d, double n) {
@@ -146,11 +148,11 @@ constexpr Semantics kRows[] = {
     {"v_rcp_f64", lanes<[](double x) { return 1.0 / x; }, kRoundEven>},
     {"v_rsq_f64", lanes<[](double x) { return 1.0 / __builtin_sqrt(x); }, kRoundEven>},
     {"v_sqrt_f64", lanes<[](double x) { return __builtin_sqrt(x); }, kRoundEven>},
-    {"v_trunc_f64", lanes<[](double x) { return __builtin_trunc(x); }>},
-    {"v_ceil_f64", lanes<[](double x) { return __builtin_ceil(x); }>},
-    {"v_floor_f64", lanes<[](double x) { return __builtin_floor(x); }>},
+    {"v_trunc_f64", lanes<[](double x) { return __builtin_trunc(x); }, kRoundEven>},
+    {"v_ceil_f64", lanes<[](double x) { return __builtin_ceil(x); }, kRoundEven>},
+    {"v_floor_f64", lanes<[](double x) { return __builtin_floor(x); }, kRoundEven>},
     {"v_rndne_f64", lanes<round_even, kRoundEven>},
-    {"v_fract_f64", lanes<fract>},
+    {"v_fract_f64", lanes<fract, kRoundEven>},
     {"v_frexp_exp_i32_f64", lanes<frexp_exponent>},
     {"v_frexp_mant_f64", lanes<frexp_mantissa>},
     {"v_ldexp_f64", lanes<scale>},

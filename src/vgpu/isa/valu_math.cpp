@@ -86,7 +86,7 @@ KILN_ALWAYS_INLINE double sin_turns(double turns) {
   p = p * z - 1.9841269841269841270e-04;
   p = p * z + 8.3333333333333333333e-03;
   p = p * z - 1.6666666666666666667e-01;
-  return y + y * (z * p);
+  return y * (1.0 + z * p);
 }
 
 KILN_ALWAYS_INLINE double to_half_turn(double turns) {
@@ -146,7 +146,8 @@ KILN_ALWAYS_INLINE float frexp_mantissa(float x) {
   const float m = static_cast<float>(
       double_of((bits & 0x800fffffffffffffull) | 0x3fe0000000000000ull));
   const bool special = (x == 0.0f) | !(__builtin_fabsf(x) < __builtin_inff());
-  return special ? x + 0.0f * x : m;
+  const float passed = x != x ? quiet(x) : x;
+  return special ? passed : m;
 }
 KILN_ALWAYS_INLINE float scale(float x, i32 power) {
   // One rounding: binary64 holds x * 2^power exactly wherever it is not 0 or infinite anyway.
@@ -161,7 +162,9 @@ KILN_ALWAYS_INLINE bool is_denormal(float x) {
   return exponent_of(x) == 0 && (bits_of(x) & 0x7fffffu) != 0;
 }
 
-// v_div_scale: S0 is the value to scale (S1 or S2), S1 the denominator, S2 the numerator.
+// v_div_scale: S0 is the value to scale (S1 or S2), S1 the denominator, S2 the numerator. A huge
+// denominator under a tiny quotient is scaled down: the pseudocode's 2^64 would overflow it, and
+// v_div_fmas takes 2^64 back from small quotients.
 WithMask<float> div_scale(float s0, float s1, float s2) {
   if (s2 == 0.0f || s1 == 0.0f) return {float_of(0x7fc00000u), false};
   const int gap = static_cast<int>(exponent_of(s2)) - static_cast<int>(exponent_of(s1));
@@ -170,7 +173,7 @@ WithMask<float> div_scale(float s0, float s1, float s2) {
   const bool tiny_reciprocal = __builtin_fabsf(s1) > 0x1p126f;  // 1 / S1 is denormal
   if (gap >= 96) return {s0 == s1 ? scale(s0, 64) : s0, true};
   if (is_denormal(s1)) return {scale(s0, 64), false};
-  if (tiny_reciprocal && tiny_quotient) return {s0 == s1 ? scale(s0, 64) : s0, true};
+  if (tiny_reciprocal && tiny_quotient) return {s0 == s1 ? scale(s0, -64) : s0, true};
   if (tiny_reciprocal) return {scale(s0, -64), false};
   if (tiny_quotient) return {s0 == s2 ? scale(s0, 64) : s0, true};
   if (exponent_of(s2) <= 23) return {scale(s0, 64), false};
@@ -180,9 +183,11 @@ WithMask<float> div_scale(float s0, float s1, float s2) {
 // The pseudocode's 2^32 is a slip: what v_div_scale moved by 2^64 has to come back, up for large
 // quotients and down for small ones (S2 is the quotient so far).
 float div_fmas(float a, float b, float c, bool scaled) {
-  const float fused = __builtin_fmaf(a, b, c);
-  if (!scaled) return fused;
-  return scale(fused, exponent_of(c) > 127 ? 64 : -64);
+  if (!scaled) return __builtin_fmaf(a, b, c);
+  // One rounding for all of it, also where the quotient ends up denormal. (Rare, hence the slow
+  // 113-bit arithmetic.)
+  const __float128 power = exponent_of(c) > 127 ? 0x1p64f : 0x1p-64f;
+  return static_cast<float>((static_cast<__float128>(a) * b + c) * power);
 }
 
 template <class F>
@@ -237,11 +242,11 @@ constexpr Semantics kRows[] = {
     {"v_log_legacy_f32", lanes<log2_lane, kMathFlags>},
     {"v_sin_f32", lanes<sin_lane, kMathFlags>},
     {"v_cos_f32", lanes<cos_lane, kMathFlags>},
-    {"v_trunc_f32", lanes<trunc>},
-    {"v_ceil_f32", lanes<ceil>},
-    {"v_floor_f32", lanes<floor>},
+    {"v_trunc_f32", lanes<trunc, kRoundEven>},
+    {"v_ceil_f32", lanes<ceil, kRoundEven>},
+    {"v_floor_f32", lanes<floor, kRoundEven>},
     {"v_rndne_f32", lanes<round_even, kRoundEven>},
-    {"v_fract_f32", lanes<fract>},
+    {"v_fract_f32", lanes<fract, kRoundEven>},
     {"v_frexp_exp_i32_f32", lanes<frexp_exponent>},
     {"v_frexp_mant_f32", lanes<frexp_mantissa>},
     {"v_ldexp_f32", lanes<scale>},
@@ -256,11 +261,11 @@ constexpr Semantics kRows[] = {
     {"v_log_f16", lanes<as_half<log2_lane>, kRoundEven>},
     {"v_sin_f16", lanes<as_half<sin_lane>, kRoundEven>},
     {"v_cos_f16", lanes<as_half<cos_lane>, kRoundEven>},
-    {"v_trunc_f16", lanes<as_half<trunc>>},
-    {"v_ceil_f16", lanes<as_half<ceil>>},
-    {"v_floor_f16", lanes<as_half<floor>>},
+    {"v_trunc_f16", lanes<as_half<trunc>, kRoundEven>},
+    {"v_ceil_f16", lanes<as_half<ceil>, kRoundEven>},
+    {"v_floor_f16", lanes<as_half<floor>, kRoundEven>},
     {"v_rndne_f16", lanes<as_half<round_even>, kRoundEven>},
-    {"v_fract_f16", lanes<as_half<fract16>>},
+    {"v_fract_f16", lanes<as_half<fract16>, kRoundEven>},
     {"v_frexp_mant_f16", lanes<as_half<frexp_mantissa>>},
     {"v_frexp_exp_i16_f16", lanes<frexp_exponent_half>},
     {"v_ldexp_f16", lanes<scale_half>},
