@@ -62,6 +62,7 @@ DecodeStatus decode_sopk(Reader& in, Instruction& out) {
 DecodeStatus decode_sopp(Reader& in, Instruction& out) {
   if (!in.opcode(Format::Sopp, in.bits(16, 7), out)) return DecodeStatus::Unknown;
   out.offset = static_cast<std::int16_t>(in.bits(0, 16));
+  if (out.opcode->shape.has(kShapeNoImmediate) && out.offset != 0) return DecodeStatus::Unknown;
   return in.finish(out);
 }
 

@@ -27,7 +27,11 @@ bool Reader::sgprs(unsigned dwords, std::uint32_t field, std::uint16_t* code) {
     *code = static_cast<std::uint16_t>(value);
     return true;
   };
-  if (field <= last_sgpr) return first + dwords - 1 <= last_sgpr && give(first);
+  if (field <= last_sgpr) {
+    // gfx9's FLAT_SCRATCH (102, 103) may end a tuple of four or more.
+    const std::uint32_t end = !gfx11() && dwords > 2 ? 104 : last_sgpr + 1;
+    return first + dwords <= end && give(first);
+  }
   if (field >= kFirstTtmp && field <= kLastTtmp)
     return first >= kFirstTtmp && first + dwords - 1 <= kLastTtmp && give(first);
   // 124 and 125 are M0 and nothing on gfx9, null and M0 on gfx11.
@@ -74,6 +78,8 @@ bool Reader::mask(std::uint32_t field, std::uint16_t* code) {
 
 bool Reader::vgpr(unsigned dwords, std::uint32_t field, std::uint16_t* code, bool agpr) {
   if (field + dwords > 256) return false;
+  // CDNA since gfx90a: tuples begin at an even register.
+  if (!gfx11() && dwords > 1 && field % 2 != 0) return false;
   *code = static_cast<std::uint16_t>((agpr ? kAgpr0 : kVgpr0) + field);
   return true;
 }

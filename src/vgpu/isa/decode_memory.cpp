@@ -3,7 +3,7 @@
 // Threading: pure functions.
 //
 // Sources: AMD CDNA3 ISA and RDNA3 ISA, "Microcode Formats": "Scalar Memory", "LDS and GDS",
-// "Flat, Scratch and Global", "Vector Memory Buffer". Fields a format does not use must be zero.
+// "Flat, Scratch and Global", "Vector Memory Buffer".
 #include "vgpu/isa/decode_fields.hpp"
 
 namespace kiln::vgpu::isa {
@@ -14,8 +14,7 @@ constexpr std::uint32_t kGlobalSegment = 2, kScratchSegment = 1;
 /// A data register: a VGPR, or on gfx9 with the acc bit an AGPR.
 bool data(Reader& in, const OperandShape& shape, std::uint32_t field, bool agpr,
           std::uint16_t* code) {
-  if (!shape.present()) return field == 0;
-  return in.vgpr(shape.dwords, field, code, agpr);
+  return !shape.present() || in.vgpr(shape.dwords, field, code, agpr);
 }
 
 std::uint8_t cache_bits(bool glc, bool slc_or_nt, bool dlc_or_sc1) {
@@ -31,18 +30,23 @@ DecodeStatus decode_smem(Reader& in, Instruction& out) {
   in.bits(32, 32);
   const std::uint32_t sdata = in.bits(6, 7);
   if (!in.scalar_destination(shape.dst, sdata, &out.dst)) return DecodeStatus::Unknown;
+  if (out.dst == kM0 || out.dst == kExecLo || out.dst == kExecHi) return DecodeStatus::Unknown;
   if (shape.src[0].present()) {
     if (!in.sgprs(shape.src[0].dwords, in.bits(0, 6) << 1, &out.src[0]))
       return DecodeStatus::Unknown;
-  } else {
-    return in.finish(out);  // cache control, s_memtime
+  } else {  // cache control, s_memtime
+    const bool reserved = in.gfx11() ? in.bits(13, 2) != 0 : in.bit(17);
+    return reserved ? DecodeStatus::Unknown : in.finish(out);
   }
   if (shape.src[1].kind == OperandKind::Number) {
     out.offset1 = static_cast<std::uint8_t>(sdata);  // s_atc_probe
+    if (in.gfx11() && in.bits(13, 2) != 0) return DecodeStatus::Unknown;
   } else if (shape.src[1].present() &&
              !in.scalar_destination(shape.src[1], sdata, &out.src[2])) {
     return DecodeStatus::Unknown;
   }
+  const std::uint16_t stored = out.src[2];
+  if (stored == kM0 || stored == kExecLo || stored == kExecHi) return DecodeStatus::Unknown;
   const std::uint32_t soffset = in.bits(57, 7);
   if (in.gfx11()) {
     out.cache = cache_bits(in.bit(14), false, in.bit(13));
@@ -68,7 +72,12 @@ DecodeStatus decode_ds(Reader& in, Instruction& out) {
   const Shape& shape = out.opcode->shape;
   out.gds = in.bit(gfx11 ? 17 : 16);
   const bool agpr = !gfx11 && in.bit(25);
-  if (shape.has(kShapeGdsOnly) && !out.gds) return DecodeStatus::Unknown;
+  if (shape.has(out.gds ? kShapeLdsOnly : kShapeGdsOnly)) return DecodeStatus::Unknown;
+  const bool reserved = (!shape.dst.present() && in.bits(56, 8) != 0) ||
+                        (!shape.src[0].present() && in.bits(32, 8) != 0) ||
+                        (!shape.src[1].present() && in.bits(40, 8) != 0) ||
+                        (!shape.src[2].present() && in.bits(48, 8) != 0);
+  if (reserved) return DecodeStatus::Unknown;
   if (!data(in, shape.dst, in.bits(56, 8), agpr, &out.dst) ||
       !data(in, shape.src[0], in.bits(32, 8), false, &out.src[0]) ||
       !data(in, shape.src[1], in.bits(40, 8), agpr, &out.src[1]) ||
@@ -80,6 +89,9 @@ DecodeStatus decode_ds(Reader& in, Instruction& out) {
   } else {
     out.offset = static_cast<std::int32_t>(in.bits(0, 16));
   }
+  if (agpr && !shape.dst.present() && !shape.src[1].present()) return DecodeStatus::Unknown;
+  const bool empty = !shape.dst.present() && !shape.src[0].present() && !shape.src[1].present();
+  if (empty && !out.gds && out.offset != 0) return DecodeStatus::Unknown;  // ds_nop
   return in.finish(out);
 }
 
@@ -97,30 +109,31 @@ DecodeStatus decode_flat(Reader& in, Instruction& out) {
   const bool agpr = !gfx11 && in.bit(55);
   const bool vector_address = gfx11 ? in.bit(55) : in.bit(13);
 
+  const std::uint32_t saddr = in.bits(48, 7);
+  const bool reserved =
+      format == Format::Flat     ? in.bit(12) || vector_address || saddr != (gfx11 ? 0x7cu : 0u)
+      : format == Format::Global ? vector_address
+                                 : false;
+  if (reserved || (agpr && !shape.dst.present() && !shape.src[1].present()))
+    return DecodeStatus::Unknown;
   // FLAT addresses have no sign: the offset cannot be negative.
   out.offset = format == Format::Flat ? static_cast<std::int32_t>(in.bits(0, 12))
                                       : in.signed_bits(0, 13);
-  const std::uint32_t saddr = in.bits(48, 7);
-  const bool scalar_address =
-      format != Format::Flat && saddr != 0x7f && !(gfx11 && saddr == 0x7c);
+  const bool scalar_address = format != Format::Flat && saddr != (gfx11 ? 0x7cu : 0x7fu);
   if (scalar_address && !in.sgprs(format == Format::Scratch ? 1 : 2, saddr, &out.src[2]))
     return DecodeStatus::Unknown;
+  if (out.src[2] == (format == Format::Scratch ? kExecHi : kExecLo)) return DecodeStatus::Unknown;
 
+  // Fields that the form does not use are ignored.
   const std::uint32_t vaddr = in.bits(32, 8);
-  if (!shape.src[0].present()) {
-    if (vaddr != 0) return DecodeStatus::Unknown;
-  } else if (format == Format::Scratch) {
-    if (vector_address) {
-      in.vgpr(1, vaddr, &out.src[0]);
-    } else if (vaddr != 0) {
-      return DecodeStatus::Unknown;
-    }
-  } else if (!in.vgpr(scalar_address ? 1 : 2, vaddr, &out.src[0])) {
+  if (format == Format::Scratch) {
+    if (vector_address) in.vgpr(1, vaddr, &out.src[0]);
+  } else if (shape.src[0].present() && !in.vgpr(scalar_address ? 1 : 2, vaddr, &out.src[0])) {
     return DecodeStatus::Unknown;
   }
-  if (!data(in, shape.src[1], in.bits(40, 8), agpr, &out.src[1])) return DecodeStatus::Unknown;
   const bool returns = !shape.has(kShapeReturns) || (out.cache & kCacheGlc) != 0;
-  if (!returns ? in.bits(56, 8) != 0 : !data(in, shape.dst, in.bits(56, 8), agpr, &out.dst))
+  if (!data(in, shape.src[1], in.bits(40, 8), agpr, &out.src[1]) ||
+      (returns && !data(in, shape.dst, in.bits(56, 8), agpr, &out.dst)))
     return DecodeStatus::Unknown;
   return in.finish(out);
 }
@@ -136,13 +149,12 @@ DecodeStatus take_buffer(Reader& in, Instruction& out) {
   out.idxen = in.bit(gfx11 ? 55 : 13);
   out.tfe = gfx11 && in.bit(53);
   const bool agpr = !gfx11 && in.bit(55);
+  if (out.lds && agpr) return DecodeStatus::Unknown;
   const unsigned addresses = (out.offen ? 1u : 0u) + (out.idxen ? 1u : 0u);
-  if (addresses != 0) {
-    if (!in.vgpr(addresses, in.bits(32, 8), &out.src[0])) return DecodeStatus::Unknown;
-  } else if (in.bits(32, 8) != 0) {
+  if (addresses != 0 && !in.vgpr(addresses, in.bits(32, 8), &out.src[0]))
     return DecodeStatus::Unknown;
-  }
   OperandShape register_shape = shape.dst.present() ? shape.dst : shape.src[1];
+  if (out.tfe && shape.has(kShapeReturns)) return DecodeStatus::Unknown;
   if (out.tfe) ++register_shape.dwords;
   std::uint16_t vdata = kNoOperand;
   if (!out.lds && !in.vgpr(register_shape.dwords, in.bits(40, 8), &vdata, agpr))
@@ -171,8 +183,11 @@ DecodeStatus decode_mubuf(Reader& in, Instruction& out) {
   const Shape& shape = out.opcode->shape;
   if (out.lds && !shape.has(kShapeLds)) return DecodeStatus::Unknown;
   if (!shape.dst.present() && !shape.src[1].present()) {  // buffer_inv and the like
+    const bool reserved =
+        gfx11 ? in.bits(13, 2) != 0 || in.bits(53, 3) != 0
+              : in.bits(12, 2) != 0 || in.bit(16) || in.bit(55);
     in.bits(32, 32);
-    return in.finish(out);
+    return reserved ? DecodeStatus::Unknown : in.finish(out);
   }
   return take_buffer(in, out);
 }
@@ -182,6 +197,7 @@ DecodeStatus decode_mtbuf(Reader& in, Instruction& out) {
   if (!in.opcode(Format::Mtbuf, in.bits(15, 4), out)) return DecodeStatus::Unknown;
   out.cache = gfx11 ? cache_bits(in.bit(14), in.bit(12), in.bit(13))
                     : cache_bits(in.bit(14), in.bit(54), in.bit(53));
+  if (gfx11 && in.bit(53)) return DecodeStatus::Unknown;
   out.buffer_format = static_cast<std::uint8_t>(in.bits(19, 7));
   return take_buffer(in, out);
 }

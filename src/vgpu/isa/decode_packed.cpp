@@ -15,13 +15,14 @@ bool matrix_source(Reader& in, const OperandShape& shape, std::uint32_t field, b
     return in.vgpr(shape.dwords, field - kVgpr0, code,
                    agpr && shape.kind != OperandKind::Vgpr);
   if (shape.kind != OperandKind::DataOrConstant) return false;
-  const OperandShape constant{OperandKind::ScalarNoLiteral, 1, false};
-  return field >= 128 && in.scalar_source(constant, field, code);
+  *code = static_cast<std::uint16_t>(field);
+  return (field >= kInt0 && field <= 208) || (field >= kHalf && field <= kInv2Pi);
 }
 
 DecodeStatus decode_mai(Reader& in, Instruction& out) {
   const Shape& shape = out.opcode->shape;
   if (shape.sources() == 1) {  // v_accvgpr_read, v_accvgpr_write
+    if (in.bits(8, 6) != 0 || in.bits(61, 3) != 0) return DecodeStatus::Unknown;
     const bool read = shape.src[0].kind == OperandKind::Agpr;
     const std::uint32_t field = in.bits(32, 9);
     if (!in.vgpr(1, in.bits(0, 8), &out.dst, !read)) return DecodeStatus::Unknown;
@@ -39,6 +40,8 @@ DecodeStatus decode_mai(Reader& in, Instruction& out) {
   out.cbsz = static_cast<std::uint8_t>(in.bits(8, 3));
   out.abid = static_cast<std::uint8_t>(in.bits(11, 4));
   out.blgp = static_cast<std::uint8_t>(in.bits(61, 3));
+  const bool sparse = shape.src[2].kind == OperandKind::Vgpr;  // v_smfmac: src2 is the index
+  if (sparse && out.blgp != 0) return DecodeStatus::Unknown;
   return in.finish(out);
 }
 
@@ -69,7 +72,10 @@ DecodeStatus decode_vop3p(Reader& in, Instruction& out) {
   }
   out.neg = static_cast<std::uint8_t>(in.bits(61, 3));
   out.abs = static_cast<std::uint8_t>(in.bits(8, 3));
+  if (((out.neg | out.abs) >> shape.sources()) != 0) return DecodeStatus::Unknown;
   out.op_sel = static_cast<std::uint8_t>(in.bits(11, 3));
+  const unsigned op_sel_bits = shape.has(kShapeOpSel) ? (1u << shape.sources()) - 1 : 0;
+  if ((out.op_sel & ~op_sel_bits) != 0) return DecodeStatus::Unknown;
   out.op_sel_hi = static_cast<std::uint8_t>(in.bits(59, 2) | in.bits(14, 1) << 2);
   out.clamp = in.bit(15);
   if (!dpp16 && !dpp8) return in.finish(out);

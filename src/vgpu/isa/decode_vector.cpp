@@ -30,7 +30,7 @@ bool take_modifiers(const Shape& shape, unsigned neg, unsigned abs, Instruction&
     if (kind == OperandKind::VectorFloat) {
       out.neg = static_cast<std::uint8_t>(out.neg | (neg & 1u << i));
       out.abs = static_cast<std::uint8_t>(out.abs | (abs & 1u << i));
-    } else if (set && kind != OperandKind::VectorIgnored) {
+    } else if (set && kind != OperandKind::VectorIgnored && !shape.has(kShapeByteSelect)) {
       return false;
     }
   }
@@ -77,17 +77,32 @@ bool take_sdwa(Reader& in, const Shape& shape, Instruction& out) {
     out.sdwa_dst_unused = static_cast<std::uint8_t>(in.bits(43, 2));
     out.clamp = in.bit(45);
     out.omod = static_cast<std::uint8_t>(in.bits(46, 2));
-    if (out.omod != 0 && !shape.has(kShapeOmod)) return false;
+    if (out.omod != 0 && (!shape.has(kShapeOmod) || shape.has(kShapeSdwaNoOmod))) return false;
+    if (shape.has(kShapeWholeDst)) {
+      if (out.sdwa_dst_sel != 6) return false;
+      out.sdwa_dst_unused = 0;
+    }
   }
   out.sdwa_src_sel[0] = static_cast<std::uint8_t>(in.bits(48, 3));
   unsigned neg = in.bits(52, 1), abs = in.bits(53, 1), sext = in.bits(51, 1);
-  if (shape.src[1].present()) {
+  if (!shape.src[1].present()) {
+    if ((in.bits(56, 8) & ~0x40u) != 0) return false;  // bit 62 is reserved and ignored
+  } else {
     out.sdwa_src_sel[1] = static_cast<std::uint8_t>(in.bits(56, 3));
     neg |= in.bits(60, 1) << 1;
     abs |= in.bits(61, 1) << 1;
     sext |= in.bits(59, 1) << 1;
   }
   out.sdwa_sext = static_cast<std::uint8_t>(sext);
+  // Selectors 0..6 are bytes, words and the dword; a fourth dst_unused does not exist.
+  if (out.sdwa_dst_sel > 6 || out.sdwa_dst_unused > 2 || out.sdwa_src_sel[0] > 6 ||
+      out.sdwa_src_sel[1] > 6)
+    return false;
+  // Floats have neg and abs, integers have sign extension.
+  for (unsigned i = 0; i < 2; ++i)
+    if ((sext >> i & 1) != 0 && shape.src[i].kind == OperandKind::VectorFloat) return false;
+  for (unsigned i = 0; i < 2; ++i)
+    if (((neg | abs) >> i & 1) != 0 && shape.src[i].kind != OperandKind::VectorFloat) return false;
   return take_modifiers(shape, neg, abs, out);
 }
 
@@ -112,15 +127,26 @@ bool take_src0(Reader& in, const Shape& shape, Instruction& out) {
   return in.vector_source(source, field, &out.src[0], true);
 }
 
+/// The op_sel bits that stand for something in a VOP3 instruction.
+unsigned op_sel_bits(const Shape& shape) {
+  if (shape.has(kShapeByteSelect)) return 15;
+  return ((1u << shape.sources()) - 1) | (shape.dst.kind == OperandKind::Vgpr ? 8 : 0);
+}
+
 }  // namespace
 
 DecodeStatus decode_vop1(Reader& in, Instruction& out) {
   if (!in.opcode(Format::Vop1, in.bits(9, 8), out)) return DecodeStatus::Unknown;
   const Shape& shape = out.opcode->shape;
-  if (!shape.src[0].present()) return in.finish(out);  // v_nop
   const std::uint32_t dst = in.bits(17, 8);
+  if (!shape.src[0].present()) {  // v_nop
+    const std::uint32_t src0 = in.bits(0, 9);
+    const bool longer = src0 == kSrcSdwa || src0 == kSrcDpp16 || is_dpp8(src0);
+    return dst == 0 && !longer ? in.finish(out) : DecodeStatus::Unknown;
+  }
   if (shape.dst.kind == OperandKind::Sgpr) {
-    if (dst >= 128 || !in.sgprs(1, dst, &out.dst)) return DecodeStatus::Unknown;
+    if (dst >= 128 || !in.sgprs(1, dst, &out.dst) || out.dst == kM0)
+        return DecodeStatus::Unknown;
   } else if (shape.dst.kind == OperandKind::Agpr) {
     if (!in.vgpr(1, dst, &out.dst, true)) return DecodeStatus::Unknown;
   } else if (!vgpr_or_half(in, shape.dst, dst, 3, out, &out.dst)) {
@@ -179,10 +205,15 @@ DecodeStatus decode_vop3(Reader& in, Instruction& out) {
       if (!in.mask(dst, &out.dst)) return DecodeStatus::Unknown;
       break;
     case OperandKind::Sgpr:
-      if (dst >= 128 || !in.sgprs(1, dst, &out.dst)) return DecodeStatus::Unknown;
+      if (dst >= 128 || !in.sgprs(1, dst, &out.dst) || out.dst == kM0)
+        return DecodeStatus::Unknown;
       break;
     default:  // v_cmpx of GFX11 writes EXEC; v_nop nothing
-      if (shape.src[0].present()) out.dst = kExecLo;
+      if (shape.src[0].present()) {
+        out.dst = kExecLo;
+      } else if (dst != 0) {
+        return DecodeStatus::Unknown;
+      }
   }
 
   unsigned neg = in.bits(61, 3), abs = 0;
@@ -191,6 +222,7 @@ DecodeStatus decode_vop3(Reader& in, Instruction& out) {
   } else {
     abs = in.bits(8, 3);
     if (shape.has(kShapeOpSel)) out.op_sel = static_cast<std::uint8_t>(in.bits(11, 4));
+    if ((out.op_sel & ~op_sel_bits(shape)) != 0) return DecodeStatus::Unknown;
   }
   if (!take_modifiers(shape, neg, abs, out)) return DecodeStatus::Unknown;
   out.clamp = in.bit(15);
@@ -198,22 +230,25 @@ DecodeStatus decode_vop3(Reader& in, Instruction& out) {
   if ((out.clamp && !shape.has(kShapeClamp)) || (out.omod != 0 && !shape.has(kShapeOmod)))
     return DecodeStatus::Unknown;
 
+  if (shape.sources() == 0) {  // v_nop
+    in.bits(32, 32);
+    return in.finish(out);
+  }
   const std::uint32_t src0 = in.bits(32, 9);
   const bool dpp16 = in.gfx11() && src0 == kSrcDpp16;
   const bool dpp8 = in.gfx11() && is_dpp8(src0);
   for (unsigned i = 0; i < 3; ++i) {
     const OperandShape& source = shape.src[i];
     const std::uint32_t field = in.bits(32 + 9 * i, 9);
-    if (!source.present()) {
-      if (field != 0) return DecodeStatus::Unknown;
-      continue;
-    }
+    if (!source.present()) continue;
     if (i == 0 && (dpp16 || dpp8)) continue;
     bool good;
     if (source.kind == OperandKind::Mask) {
       good = in.mask(field, &out.src[i]);
     } else if (source.kind == OperandKind::LaneSelect || source.kind == OperandKind::ScalarNoLiteral) {
       good = field < kVgpr0 && in.vector_source(source, field, &out.src[i], false);
+    } else if (source.kind == OperandKind::Scalar) {
+      good = field < kVgpr0 && in.scalar_source(source, field, &out.src[i]);
     } else {
       good = in.vector_source(source, field, &out.src[i], in.gfx11() && !dpp16 && !dpp8);
     }

@@ -52,7 +52,7 @@ struct OperandShape {
 };
 
 /// Flags of a shape; each is the letter in the text.
-enum ShapeFlag : std::uint16_t {
+enum ShapeFlag : std::uint32_t {
   kShapeClamp = 1 << 0,       ///< c
   kShapeOmod = 1 << 1,        ///< o
   kShapeOpSel = 1 << 2,       ///< s
@@ -66,11 +66,15 @@ enum ShapeFlag : std::uint16_t {
   kShapeBranch = 1 << 10,     ///< b: simm16 counts dwords from the next instruction
   kShapeImmediate = 1 << 11,  ///< i: SOPP that uses simm16
   kShapeNoImmediate = 1 << 12,  ///< n: SOPP that does not
+  kShapeByteSelect = 1 << 13,   ///< y: op_sel bits 2 and 3 choose the byte of the destination
+  kShapeLdsOnly = 1 << 14,      ///< z: DS that has no GDS form
+  kShapeWholeDst = 1 << 15,     ///< q: SDWA has no destination selector
+  kShapeSdwaNoOmod = 1 << 16,   ///< p: omod only in VOP3, not in SDWA
 };
 
 struct Shape {
   OperandShape dst, dst2, src[3];
-  std::uint16_t flags = 0;
+  std::uint32_t flags = 0;
 
   constexpr bool has(ShapeFlag flag) const { return (flags & flag) != 0; }
   constexpr unsigned sources() const {
@@ -89,7 +93,7 @@ consteval Shape shape(std::string_view text) {
       OperandKind::Literal,    OperandKind::Vgpr,   OperandKind::Agpr,
       OperandKind::Data,       OperandKind::DataOrConstant, OperandKind::Vector,
       OperandKind::VectorFloat, OperandKind::VectorIgnored};
-  constexpr std::string_view kFlags = "cosd8w2grlbin";
+  constexpr std::string_view kFlags = "cosd8w2grlbinyzqp";
   Shape result;
   std::size_t at = 0;
   bool sources = false;
@@ -124,7 +128,7 @@ consteval Shape shape(std::string_view text) {
   for (++at; at < text.size(); ++at) {
     const std::size_t flag = kFlags.find(text[at]);
     if (flag == std::string_view::npos) throw "unknown flag";
-    result.flags = static_cast<std::uint16_t>(result.flags | 1u << flag);
+    result.flags = result.flags | 1u << flag;
   }
   return result;
 }
