@@ -82,7 +82,8 @@ TEST_P(KfdEvent, OneInterruptWakesEverySleeper) {
   ASSERT_TRUE(event);
   std::atomic<bool> done{false};
   std::vector<std::thread> sleepers;
-  for (int i = 0; i < 4; ++i) sleepers.emplace_back([&] { sleep_until(gpu(i % 2), *event, done); });
+  for (int i = 0; i < 4; ++i)
+    sleepers.emplace_back([&, i] { sleep_until(gpu(i % 2), *event, done); });
   os_.await_waiter(event->id);
   done = true;
   os_.fire(event->id);
