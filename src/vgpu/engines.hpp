@@ -67,6 +67,8 @@ class Engines {
   virtual void evict(std::uint64_t process) = 0;
   /// Host-side invalidate: what KFD's TLB and HDP flushes do.
   virtual void flush_hdp() = 0;
+  /// Wave-instructions executed so far, by all queues.
+  virtual std::uint64_t instructions() const { return 0; }
 };
 
 /// Switches of a virtual machine, from KILN_VGPU's options ("mi300x,strict,seed=7,skew=max").

@@ -10,7 +10,8 @@ bool AddressSpace::map(const Mapping& mapping) {
   auto next = by_begin_.lower_bound(mapping.begin);
   if (next != by_begin_.end() && next->second.begin < mapping.end) return false;
   if (next != by_begin_.begin() && std::prev(next)->second.end > mapping.begin) return false;
-  by_begin_.emplace_hint(next, mapping.begin, mapping);
+  static std::atomic<std::uint64_t> serial{0};
+  by_begin_.emplace_hint(next, mapping.begin, mapping)->second.serial = ++serial;
   generation_.fetch_add(1, std::memory_order_release);
   return true;
 }

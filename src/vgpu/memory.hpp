@@ -24,8 +24,10 @@ using Va = std::uint64_t;
 
 inline constexpr Va kPageBytes = 4096;
 
-/// How a page behaves in the caches (AMDGPU MTYPE): Uncached bypasses all, Coherent is written
-/// through, ReadWrite and NonCoherent are kept until a write-back or invalidate.
+/// How a page behaves in the L2 (AMDGPU MTYPE): Uncached and Coherent are never kept there, ReadWrite
+/// and NonCoherent stay until a write-back or invalidate. The caches of a CU, which never hold
+/// written data back, keep pages of every kind (LLVM AMDGPUUsage, memory model gfx942: the kernarg
+/// segment is MTYPE UC and the scalar cache is invalidated all the same).
 enum class Mtype : std::uint8_t { NonCoherent, ReadWrite, Coherent, Uncached };
 
 enum class Access : std::uint8_t { Load, Store, Atomic, Execute };
@@ -39,6 +41,7 @@ struct Mapping {
   Mtype mtype = Mtype::ReadWrite;
   bool local = true;          ///< this GPU's own VRAM
   bool host_memory = false;   ///< system memory (GTT, userptr)
+  std::uint64_t serial = 0;   ///< set by AddressSpace::map: no other mapping ever had it
 };
 
 struct MemoryFault {
