@@ -86,7 +86,7 @@ struct MemoryDesc {
   bool coherent = false;             ///< fine-grained
   bool executable = false;
   bool read_only = false;            ///< for the GPU
-  void* host_pointer = nullptr;      ///< HostImport
+  void* host_pointer = nullptr;      ///< HostImport: whole pages, address and size
 };
 
 /// Memory at one address for the host (where visible) and every GPU it is mapped to.
@@ -161,7 +161,7 @@ class Gpu {
   // Queues.
   virtual Result<std::unique_ptr<HwQueue>> create_queue(const QueueDesc& desc) = 0;
   virtual Status destroy_queue(HwQueue& queue) = 0;
-  /// Backs scratch for AQL dispatch packets on `queue` (amd_queue_t fields), when it has grown.
+  /// Restricts a compute queue to the CUs whose bits are set; `count` words of 32.
   virtual Status set_cu_mask(HwQueue& queue, const std::uint32_t* words, std::uint32_t count) = 0;
 
   // Events. wait() returns when `event` fired since `age` was read, a fault arrived, or time ran
