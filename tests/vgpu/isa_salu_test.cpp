@@ -491,6 +491,39 @@ s_mov_b32 s10, 1)"));
   EXPECT_EQ(m.s(10), 2u);
 }
 
+TEST(IsaSalu, VgprIndexMode) {
+  // CDNA3 ISA: M0[7:0] moves the VGPR operands that the second field names, until it is switched
+  // off.
+  Machine m(gfx942(R"(s_set_gpr_idx_on s2, gpr_idx(SRC0)
+v_mov_b32 v10, v20
+s_set_gpr_idx_idx s3
+v_mov_b32 v11, v20
+s_set_gpr_idx_mode gpr_idx(DST)
+v_mov_b32 v30, v20
+s_mov_b32 s4, 77
+s_set_gpr_idx_off
+v_mov_b32 v12, v20)"));
+  m.start();
+  m.s(2) = 3;
+  m.s(3) = 5;
+  for (unsigned k = 0; k < 8; ++k) m.fill(20 + k, [&](unsigned lane) { return 1000 * k + lane; });
+  m.expect_done();
+  for (unsigned lane = 0; lane < 64; ++lane) {
+    EXPECT_EQ(m.v(10)[lane], 3000 + lane);
+    EXPECT_EQ(m.v(11)[lane], 5000 + lane);
+    EXPECT_EQ(m.v(35)[lane], lane);
+    EXPECT_EQ(m.v(12)[lane], lane);
+  }
+  EXPECT_EQ(m.s(4), 77u);
+
+  Machine n(gfx942(R"(s_set_gpr_idx_on s2, gpr_idx(SRC0)
+v_mov_b32 v10, v250)"));
+  n.start();
+  n.s(2) = 6;
+  EXPECT_EQ(n.finish(), RunStatus::Halted);
+  EXPECT_NE(halt_reason(*n.group).find("VGPR index past the last register"), std::string::npos);
+}
+
 // ---- Waves of a workgroup.
 
 TEST(IsaWorkgroup, InitialState) {

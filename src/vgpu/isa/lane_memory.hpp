@@ -43,6 +43,18 @@ KILN_ALWAYS_INLINE void for_each_lane(U64 mask, F f) {
   for (; mask != 0; mask &= mask - 1) f(static_cast<unsigned>(std::countr_zero(mask)));
 }
 
+/// OR of f(lane) over all lanes of the wave. Constant trip counts let the compiler vectorise at
+/// -O2.
+template <class F>
+KILN_ALWAYS_INLINE auto or_lanes(const Wave& w, F f) {
+  decltype(f(0u)) all = 0;
+  if (w.lanes == 64)
+    for (unsigned lane = 0; lane < 64; ++lane) all |= f(lane);
+  else
+    for (unsigned lane = 0; lane < 32; ++lane) all |= f(lane);
+  return all;
+}
+
 /// Scope of a load or store. gfx942: sc0 and sc1 count wave, workgroup, agent, system. gfx11: glc
 /// bypasses the CU's and the array's cache; stores always write through (LLVM AMDGPUUsage, "Memory
 /// model gfx942", "Memory model gfx10-gfx11").
@@ -68,20 +80,17 @@ KILN_ALWAYS_INLINE std::byte* common_base(Wave& w, Addresses& a, U64 mask, U64 b
     for (unsigned lane = 0; lane < kMaxLanes; ++lane)
       a.va[lane] = has_lane(mask, lane) ? a.va[lane] : first;
   const Va begin = mapping->begin, limit = mapping->end - mapping->begin - bytes;
-  Va outside = 0;  // the top bit gathers every lane below `begin` or above the limit
-  for (unsigned lane = 0; lane < w.lanes; ++lane) {
+  // The top bit gathers every lane below `begin` or above the limit.
+  const Va outside = or_lanes(w, [&](unsigned lane) {
     const Va offset = a.va[lane] - begin;
-    outside |= offset | (limit - offset);
-  }
+    return offset | (limit - offset);
+  });
   return outside >> 63 != 0 ? nullptr : mapping->host - begin;
 }
 
 /// Whether the lanes' addresses follow one another `step` bytes apart.
 KILN_ALWAYS_INLINE bool consecutive(const Wave& w, const Addresses& a, U64 step) {
-  Va differs = 0;
-  for (unsigned lane = 0; lane < kMaxLanes; ++lane)
-    differs |= lane < w.lanes ? (a.va[lane] - a.va[0]) ^ (lane * step) : 0;
-  return differs == 0;
+  return or_lanes(w, [&](unsigned lane) { return (a.va[lane] - a.va[0]) ^ (lane * step); }) == 0;
 }
 
 template <unsigned kBytes>
@@ -99,6 +108,68 @@ struct Element<4> {
   using type = U32;
 };
 
+/// Four dwords, and what turns four lanes' memory into four rows and back.
+using Quad [[gnu::vector_size(16)]] = U32;
+struct Quads {
+  Quad q[4];
+};
+KILN_ALWAYS_INLINE Quads transposed(const Quads& in) {
+  const Quad low01 = __builtin_shufflevector(in.q[0], in.q[1], 0, 4, 1, 5);
+  const Quad high01 = __builtin_shufflevector(in.q[0], in.q[1], 2, 6, 3, 7);
+  const Quad low23 = __builtin_shufflevector(in.q[2], in.q[3], 0, 4, 1, 5);
+  const Quad high23 = __builtin_shufflevector(in.q[2], in.q[3], 2, 6, 3, 7);
+  return {{__builtin_shufflevector(low01, low23, 0, 1, 4, 5),
+           __builtin_shufflevector(low01, low23, 2, 3, 6, 7),
+           __builtin_shufflevector(high01, high23, 0, 1, 4, 5),
+           __builtin_shufflevector(high01, high23, 2, 3, 6, 7)}};
+}
+
+/// Every lane's kDwords consecutive dwords from at(lane) into rows; `copy` moves the bytes.
+template <unsigned kDwords, class At, class Copy>
+KILN_ALWAYS_INLINE void rows_from(VectorRegister* rows, unsigned lanes, At at, Copy copy) {
+  if constexpr (kDwords == 1) {
+    for (unsigned lane = 0; lane < lanes; ++lane) copy(&rows->lane[lane], at(lane), 4);
+  } else {
+    for (unsigned lane = 0; lane < lanes; lane += 4) {
+      Quads in{};
+#pragma GCC unroll 4
+      for (unsigned n = 0; n < 4; ++n) copy(&in.q[n], at(lane + n), kDwords * 4);
+      const Quads out = transposed(in);
+#pragma GCC unroll 4
+      for (unsigned k = 0; k < kDwords; ++k) std::memcpy(&rows[k].lane[lane], &out.q[k], 16);
+    }
+  }
+}
+
+/// The reverse, in lane order.
+template <unsigned kDwords, class At, class Copy>
+KILN_ALWAYS_INLINE void rows_to(const VectorRegister* rows, unsigned lanes, At at, Copy copy) {
+  if constexpr (kDwords == 1) {
+    for (unsigned lane = 0; lane < lanes; ++lane) copy(at(lane), &rows->lane[lane], 4);
+  } else {
+    for (unsigned lane = 0; lane < lanes; lane += 4) {
+      Quads in{};
+#pragma GCC unroll 4
+      for (unsigned k = 0; k < kDwords; ++k) std::memcpy(&in.q[k], &rows[k].lane[lane], 16);
+      const Quads out = transposed(in);
+#pragma GCC unroll 4
+      for (unsigned n = 0; n < 4; ++n) copy(at(lane + n), &out.q[n], kDwords * 4);
+    }
+  }
+}
+
+/// `copy` for guest memory and for LDS. The sizes are constants wherever it is called.
+struct GuestCopy {
+  KILN_ALWAYS_INLINE void operator()(void* to, const void* from, std::size_t bytes) const {
+    guest_copy(to, from, bytes);
+  }
+};
+struct LdsCopy {
+  KILN_ALWAYS_INLINE void operator()(void* to, const void* from, std::size_t bytes) const {
+    std::memcpy(to, from, bytes);
+  }
+};
+
 /// Loads kDwords elements of kBytes (1, 2 or 4) for each active lane, zero-extended into
 /// consecutive rows; dword k lies `stride * k` bytes after the lane's address. False: the wave has
 /// faulted.
@@ -113,6 +184,13 @@ bool gather(Wave& w, const Instruction& i, Addresses& a, U64 mask, VectorRegiste
       if (all && (kDwords == 1 || stride != 4) && consecutive(w, a, 4)) {
         for (unsigned k = 0; k < kDwords; ++k)
           guest_copy(rows[k].lane, base + a.va[0] + stride * k, w.lanes * 4u);
+        return true;
+      }
+    }
+    if constexpr (kBytes == 4) {
+      if (all && stride == 4) {
+        rows_from<kDwords>(
+            rows, w.lanes, [&](unsigned lane) { return base + a.va[lane]; }, GuestCopy{});
         return true;
       }
     }
@@ -167,6 +245,11 @@ bool scatter(Wave& w, const Instruction& i, Addresses& a, U64 mask, const Vector
           guest_copy(base + a.va[0] + stride * k, rows[k].lane, w.lanes * 4u);
         return true;
       }
+      if (all && stride == 4) {
+        rows_to<kDwords>(
+            rows, w.lanes, [&](unsigned lane) { return base + a.va[lane]; }, GuestCopy{});
+        return true;
+      }
     }
     for_each_lane(mask, [&](unsigned lane) {
       for (unsigned k = 0; k < kDwords; ++k) {
@@ -207,9 +290,12 @@ KILN_ALWAYS_INLINE bool lds_inside(const Wave& w, Offsets& a, U64 mask, U32 byte
     for (unsigned lane = 0; lane < kMaxLanes; ++lane)
       a.at[lane] = has_lane(mask, lane) ? a.at[lane] : 0;
   const U32 limit = static_cast<U32>(size) - bytes;
-  U32 outside = 0;
-  for (unsigned lane = 0; lane < w.lanes; ++lane) outside |= a.at[lane] | (limit - a.at[lane]);
+  const U32 outside = or_lanes(w, [&](unsigned lane) { return a.at[lane] | (limit - a.at[lane]); });
   return outside >> 31 == 0;
+}
+
+KILN_ALWAYS_INLINE bool lds_consecutive(const Wave& w, const Offsets& a) {
+  return or_lanes(w, [&](unsigned lane) { return (a.at[lane] - a.at[0]) ^ (lane * 4); }) == 0;
 }
 
 template <unsigned kBytes, unsigned kDwords>
@@ -228,22 +314,19 @@ void lds_gather(Wave& w, Offsets& a, U64 mask, VectorRegister* rows) {
     }
     if constexpr (kBytes == 4) {
       // A whole wave that reads one place, or consecutive dwords, is what tiled loops do.
-      U32 same = 0, next = 0;
-      for (unsigned lane = 0; lane < w.lanes; ++lane) {
-        same |= a.at[lane] ^ a.at[0];
-        next |= (a.at[lane] - a.at[0]) ^ (lane * 4);
-      }
-      if (same == 0) {
+      if (or_lanes(w, [&](unsigned lane) { return a.at[lane] ^ a.at[0]; }) == 0) {
         T value[kDwords];
         std::memcpy(value, lds + a.at[0], sizeof value);
         for (unsigned k = 0; k < kDwords; ++k)
           for (unsigned lane = 0; lane < w.lanes; ++lane) rows[k].lane[lane] = value[k];
         return;
       }
-      if (kDwords == 1 && next == 0) {
+      if (kDwords == 1 && lds_consecutive(w, a)) {
         std::memcpy(rows[0].lane, lds + a.at[0], w.lanes * 4u);
         return;
       }
+      rows_from<kDwords>(rows, w.lanes, [&](unsigned lane) { return lds + a.at[lane]; }, LdsCopy{});
+      return;
     }
     for (unsigned lane = 0; lane < w.lanes; ++lane) one(lane);
     return;

@@ -135,8 +135,10 @@ void load(Wave& w, const Instruction& i) {
       store_rows_to_lds(w, i, lanes.active, rows, [](U32 raw) { return Kind::widen(raw, 0); });
     return;
   }
-  Kind::into(w, vgpr(w, i.dst), w.exec(),
-             [&](VectorRegister* rows) { return read<Kind>(w, i, lanes, rows); });
+  VectorRegister* to = vgpr(w, i.dst);
+  Kind::into(w, to, w.exec(), [&](VectorRegister* rows) { return read<Kind>(w, i, lanes, rows); });
+  // TFE: one more register tells of pages that are not resident; there are none of those.
+  if (i.tfe) for_each_lane(lanes.active, [&](unsigned lane) { to[Kind::kCount].lane[lane] = 0; });
 }
 
 template <class Kind>
