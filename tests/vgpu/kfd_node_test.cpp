@@ -7,6 +7,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <thread>
+
 #include "kfd_fixture.hpp"
 
 namespace kiln::vgpu::test {
@@ -264,6 +267,71 @@ TEST(VirtualOs, RenderNodeAnswersLibdrm) {
   info.return_pointer = 8;
   info.query = AMDGPU_INFO_DEV_INFO;
   EXPECT_EQ(client.os->ioctl(client.render[0], DRM_IOCTL_AMDGPU_INFO, &info), -EFAULT);
+}
+
+TEST(VirtualOs, ManyThreadsAtOnce) {
+  // Everything that may run at the same time does: allocation, export, queues, waits, interrupts of
+  // engines, a VM fault. Sanitizers judge; here only that each thread's own calls succeed.
+  Client client("2x mi300x,vram=256M");
+  client.acquire_all();
+  auto queue = client.queue_args(uapi::kQueueSdma);
+  const uapi::CreateQueue queue_args = queue;
+  ASSERT_EQ(client.create(queue), 0);
+  NotingEngines& engines = *client.noted.at(0);
+  const std::uint64_t process = engines.queues.at(queue.queue_id).process;
+  const auto event = client.event(uapi::kEventSignal, true);
+  constexpr int kRounds = 200;
+  std::atomic<int> failures{0};
+  std::atomic<bool> done{false};
+  auto expect = [&](bool good) { failures += good ? 0 : 1; };
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 2; ++t)
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < kRounds; ++i) {
+        Buffer buffer;
+        expect(client.alloc(kVramFlags, 65536, &buffer, t) == 0);
+        expect(client.host_map(&buffer, t) == 0);
+        expect(client.map(buffer, {client.id(0), client.id(1)}) == 0);
+        buffer.host[0] = std::byte{1};
+        if (i % 8 == 0) {
+          uapi::ExportDmabuf exported{};
+          exported.handle = buffer.handle;
+          expect(client.call(uapi::kIocExportDmabuf, exported) == 0);
+          expect(buffer.host[0] == std::byte{1});
+          ::close(static_cast<int>(exported.dmabuf_fd));
+        }
+        expect(client.unmap(buffer, {client.id(0), client.id(1)}) == 0);
+        expect(client.os->munmap(buffer.host, buffer.bytes) == 0);
+        expect(client.free(buffer) == 0);
+      }
+    });
+  threads.emplace_back([&] {
+    for (int i = 0; i < kRounds; ++i) {
+      uapi::CreateQueue args = queue_args;
+      expect(client.create(args) == 0);
+      expect(client.destroy_queue(args.queue_id) == 0);
+    }
+  });
+  threads.emplace_back([&] {
+    while (!done) engines.host.interrupt(process, event.event_id);
+    engines.host.vm_fault(process, MemoryFault{});
+  });
+  threads.emplace_back([&] {
+    for (int i = 0; i < kRounds; ++i) expect(client.set(event.event_id) == 0);
+  });
+  std::thread waiter([&] {
+    while (!done) {
+      std::vector<uapi::EventData> events{event_data(event.event_id)};
+      std::uint32_t result = 99;
+      expect(client.wait(events, false, 1, &result) == 0);
+    }
+  });
+  for (std::size_t i = 0; i < threads.size(); ++i)
+    if (i != 3) threads[i].join();
+  done = true;
+  threads[3].join();
+  waiter.join();
+  EXPECT_EQ(failures, 0);
 }
 
 }  // namespace
