@@ -265,8 +265,7 @@ QueueSizes queue_sizes(const ChipSpec& chip) {
   const std::uint32_t cus = chip.cu_per_xcc();
   const bool before_navi = version < 100100;
   const std::uint32_t waves =
-      before_navi ? std::min(cus * 40, chip.shader_engines / chip.xcc_count * 512)
-                  : cus * 32;
+      before_navi ? std::min(cus * 40, chip.shader_engines / chip.xcc_count * 512) : cus * 32;
   std::uint64_t stack = align_up(40 + waves * (before_navi ? 8u : 12u) + 8, 4096);
   if (version / 10000 == 10) stack = std::min<std::uint64_t>(stack, 0x7000);
 

@@ -1,8 +1,8 @@
 #include "vgpu/drm_node.hpp"
 
-#include <errno.h>
 #include <amdgpu_drm.h>
 #include <drm.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
