@@ -23,11 +23,11 @@ template <class T> KILN_ALWAYS_INLINE bool nle(T a, T b) { return !(number(a) <=
 template <class T> KILN_ALWAYS_INLINE bool ngt(T a, T b) { return !(number(a) > number(b)); }
 template <class T> KILN_ALWAYS_INLINE bool nge(T a, T b) { return !(number(a) >= number(b)); }
 template <class T> KILN_ALWAYS_INLINE bool unordered(T a, T b) {
-  return (number(a) != number(a)) | (number(b) != number(b));
+  return __builtin_isunordered(number(a), number(b));
 }
 template <class T> KILN_ALWAYS_INLINE bool ordered(T a, T b) { return !unordered(a, b); }
 template <class T> KILN_ALWAYS_INLINE bool lg(T a, T b) {
-  return (number(a) < number(b)) | (number(a) > number(b));
+  return __builtin_islessgreater(number(a), number(b));
 }
 template <class T> KILN_ALWAYS_INLINE bool nlg(T a, T b) { return !lg(a, b); }
 
