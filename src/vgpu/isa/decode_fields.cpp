@@ -99,6 +99,24 @@ bool Reader::vector_source(const OperandShape& shape, std::uint32_t field, std::
   return constant(field);
 }
 
+bool known_dpp_control(Arch arch, const Shape& shape, std::uint32_t control) {
+  const bool gfx11 = arch == Arch::Rdna3;
+  const std::uint32_t group = control >> 4, low = control & 15;
+  if (!gfx11) {
+    // 64-bit operations can only broadcast within a row (AMD CDNA3 ISA, "DPP").
+    bool wide = shape.dst.dwords > 1 && shape.dst.kind == OperandKind::Vgpr;
+    for (const OperandShape& source : shape.src) wide = wide || source.dwords > 1;
+    if (wide) return group == 0x15;
+  }
+  if (control < 0x100) return true;                       // quad_perm
+  if (group >= 0x10 && group <= 0x12) return low != 0;    // row_shl, row_shr, row_ror
+  if (control == 0x140 || control == 0x141) return true;  // row_mirror, row_half_mirror
+  if (group == 0x15) return true;                         // row_newbcast, row_share
+  if (gfx11) return group == 0x16;                        // row_xmask
+  return control == 0x130 || control == 0x134 || control == 0x138 || control == 0x13c ||
+         control == 0x142 || control == 0x143;  // wave_shl, rol, shr, ror, row_bcast
+}
+
 DecodeStatus Reader::finish(Instruction& out) {
   if (wants_literal_) out.literal = bits(static_cast<unsigned>(length_ * 32), 32);
   out.dwords = static_cast<std::uint8_t>(length_);

@@ -66,6 +66,9 @@ class Reader {
   bool wants_literal_ = false;
 };
 
+/// Whether DPP_CTRL has a meaning on this generation for an opcode of this shape.
+bool known_dpp_control(Arch arch, const Shape& shape, std::uint32_t control);
+
 DecodeStatus decode_vop1(Reader& in, Instruction& out);
 DecodeStatus decode_vop2(Reader& in, Instruction& out);
 DecodeStatus decode_vopc(Reader& in, Instruction& out);

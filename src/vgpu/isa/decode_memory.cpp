@@ -55,7 +55,7 @@ DecodeStatus decode_smem(Reader& in, Instruction& out) {
     if (out.src[1] == kNull) out.src[1] = kNoOperand;
     return in.finish(out);
   }
-  out.cache = cache_bits(in.bit(16), false, false);
+  out.cache = cache_bits(in.bit(16) && (shape.dst.present() || out.src[2] != kNoOperand), false, false);
   const bool imm = in.bit(17), register_offset = in.bit(14);
   if (imm) out.offset = in.signed_bits(32, 21);
   if (register_offset && !in.sgprs(1, soffset, &out.src[1])) return DecodeStatus::Unknown;
@@ -187,6 +187,8 @@ DecodeStatus decode_mubuf(Reader& in, Instruction& out) {
         gfx11 ? in.bits(13, 2) != 0 || in.bits(53, 3) != 0
               : in.bits(12, 2) != 0 || in.bit(16) || in.bit(55);
     in.bits(32, 32);
+    const int meaning = gfx11 ? 0 : kCacheSc0 | kCacheSc1;
+    out.cache = static_cast<std::uint8_t>(out.cache & meaning);
     return reserved ? DecodeStatus::Unknown : in.finish(out);
   }
   return take_buffer(in, out);

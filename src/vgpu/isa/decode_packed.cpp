@@ -84,6 +84,7 @@ DecodeStatus decode_vop3p(Reader& in, Instruction& out) {
   out.lanes = dpp16 ? Lanes::Dpp16 : Lanes::Dpp8;
   if (dpp16) {
     out.dpp = in.bits(72, 9);
+    if (!known_dpp_control(in.arch(), shape, out.dpp)) return DecodeStatus::Unknown;
     out.fetch_inactive = in.bit(82);
     out.bound_ctrl = in.bit(83);
     out.bank_mask = static_cast<std::uint8_t>(in.bits(88, 4));

@@ -116,6 +116,7 @@ bool take_src0(Reader& in, const Shape& shape, Instruction& out) {
     unsigned neg = 0, abs = 0;
     if (field == kSrcDpp16) {
       take_dpp16(in, 32, out, &neg, &abs);
+      if (!known_dpp_control(in.arch(), shape, out.dpp)) return false;
     } else {
       take_dpp8(in, 32, field, out);
     }
@@ -260,6 +261,7 @@ DecodeStatus decode_vop3(Reader& in, Instruction& out) {
   if (dpp16) {
     unsigned dpp_neg = 0, dpp_abs = 0;  // the modifiers are those of VOP3
     take_dpp16(in, 64, out, &dpp_neg, &dpp_abs);
+    if (!known_dpp_control(in.arch(), shape, out.dpp)) return DecodeStatus::Unknown;
   } else {
     take_dpp8(in, 64, src0, out);
   }
