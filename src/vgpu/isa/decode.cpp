@@ -75,26 +75,37 @@ DecodeStatus decode_one(Reader& in, Instruction& out) {
   }
   if (in.bits(30, 2) == 2) {
     switch (in.bits(23, 9)) {
-      case 0x17d: return decode_sop1(in, out);
-      case 0x17e: return decode_sopc(in, out);
-      case 0x17f: return decode_sopp(in, out);
+      case 0x17d:
+        return decode_sop1(in, out);
+      case 0x17e:
+        return decode_sopc(in, out);
+      case 0x17f:
+        return decode_sopp(in, out);
     }
     return in.bits(28, 2) == 3 ? decode_sopk(in, out) : decode_sop2(in, out);
   }
   switch (in.bits(26, 6)) {
-    case 0x30: return gfx11 ? DecodeStatus::Unknown : decode_smem(in, out);
-    case 0x3d: return gfx11 ? decode_smem(in, out) : DecodeStatus::Unknown;
-    case 0x32: return gfx11 ? decode_vopd(in, out) : DecodeStatus::Unknown;
+    case 0x30:
+      return gfx11 ? DecodeStatus::Unknown : decode_smem(in, out);
+    case 0x3d:
+      return gfx11 ? decode_smem(in, out) : DecodeStatus::Unknown;
+    case 0x32:
+      return gfx11 ? decode_vopd(in, out) : DecodeStatus::Unknown;
     case 0x33:  // VINTERP (0xcd) and LDSDIR (0xce) belong to pixel shaders
       return gfx11 && in.bits(24, 2) == 0 ? decode_vop3p(in, out) : DecodeStatus::Unknown;
     case 0x34:
       if (gfx11) return DecodeStatus::Unknown;
       return in.bits(23, 3) == 7 ? decode_vop3p(in, out) : decode_vop3(in, out);
-    case 0x35: return gfx11 ? decode_vop3(in, out) : DecodeStatus::Unknown;
-    case 0x36: return decode_ds(in, out);
-    case 0x37: return decode_flat(in, out);
-    case 0x38: return decode_mubuf(in, out);
-    case 0x3a: return decode_mtbuf(in, out);
+    case 0x35:
+      return gfx11 ? decode_vop3(in, out) : DecodeStatus::Unknown;
+    case 0x36:
+      return decode_ds(in, out);
+    case 0x37:
+      return decode_flat(in, out);
+    case 0x38:
+      return decode_mubuf(in, out);
+    case 0x3a:
+      return decode_mtbuf(in, out);
   }
   return DecodeStatus::Unknown;  // MIMG, EXP, and what is reserved
 }

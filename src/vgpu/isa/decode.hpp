@@ -21,8 +21,8 @@ enum class DecodeStatus : std::uint8_t {
 /// The longest instruction in dwords (VOP3 or VOPD with a literal, SDWA and MUBUF have two).
 inline constexpr std::size_t kMaxDwords = 3;
 
-/// Decodes the instruction at `code`. Fills everything of `*out` but `execute` and `execute_y`, which
-/// resolve() sets. `*out` is only meaningful after Ok.
+/// Decodes the instruction at `code`. Fills everything of `*out` but `execute` and `execute_y`,
+/// which resolve() sets. `*out` is only meaningful after Ok.
 DecodeStatus decode(Arch arch, const std::uint32_t* code, std::size_t available_dwords,
                     Instruction* out);
 

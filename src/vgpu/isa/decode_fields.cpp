@@ -42,7 +42,8 @@ bool Reader::sgprs(unsigned dwords, std::uint32_t field, std::uint16_t* code) {
     return field < 128 && give(field);
   }
   if (dwords != 2 || field % 2 != 0) return false;
-  const bool pair = (!gfx11() && (field == 102 || field == 104)) || field == kVccLo || field == kExecLo;
+  const bool pair =
+      (!gfx11() && (field == 102 || field == 104)) || field == kVccLo || field == kExecLo;
   return pair && give(field);
 }
 

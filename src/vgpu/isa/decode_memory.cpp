@@ -41,8 +41,7 @@ DecodeStatus decode_smem(Reader& in, Instruction& out) {
   if (shape.src[1].kind == OperandKind::Number) {
     out.offset1 = static_cast<std::uint8_t>(sdata);  // s_atc_probe
     if (in.gfx11() && in.bits(13, 2) != 0) return DecodeStatus::Unknown;
-  } else if (shape.src[1].present() &&
-             !in.scalar_destination(shape.src[1], sdata, &out.src[2])) {
+  } else if (shape.src[1].present() && !in.scalar_destination(shape.src[1], sdata, &out.src[2])) {
     return DecodeStatus::Unknown;
   }
   const std::uint16_t stored = out.src[2];
@@ -55,7 +54,8 @@ DecodeStatus decode_smem(Reader& in, Instruction& out) {
     if (out.src[1] == kNull) out.src[1] = kNoOperand;
     return in.finish(out);
   }
-  out.cache = cache_bits(in.bit(16) && (shape.dst.present() || out.src[2] != kNoOperand), false, false);
+  out.cache =
+      cache_bits(in.bit(16) && (shape.dst.present() || out.src[2] != kNoOperand), false, false);
   const bool imm = in.bit(17), register_offset = in.bit(14);
   if (imm) out.offset = in.signed_bits(32, 21);
   if (register_offset && !in.sgprs(1, soffset, &out.src[1])) return DecodeStatus::Unknown;
@@ -110,15 +110,15 @@ DecodeStatus decode_flat(Reader& in, Instruction& out) {
   const bool vector_address = gfx11 ? in.bit(55) : in.bit(13);
 
   const std::uint32_t saddr = in.bits(48, 7);
-  const bool reserved =
-      format == Format::Flat     ? in.bit(12) || vector_address || saddr != (gfx11 ? 0x7cu : 0u)
-      : format == Format::Global ? vector_address
-                                 : false;
+  const bool reserved = format == Format::Flat
+                            ? in.bit(12) || vector_address || saddr != (gfx11 ? 0x7cu : 0u)
+                        : format == Format::Global ? vector_address
+                                                   : false;
   if (reserved || (agpr && !shape.dst.present() && !shape.src[1].present()))
     return DecodeStatus::Unknown;
   // FLAT addresses have no sign: the offset cannot be negative.
-  out.offset = format == Format::Flat ? static_cast<std::int32_t>(in.bits(0, 12))
-                                      : in.signed_bits(0, 13);
+  out.offset =
+      format == Format::Flat ? static_cast<std::int32_t>(in.bits(0, 12)) : in.signed_bits(0, 13);
   const bool scalar_address = format != Format::Flat && saddr != (gfx11 ? 0x7cu : 0x7fu);
   if (scalar_address && !in.sgprs(format == Format::Scratch ? 1 : 2, saddr, &out.src[2]))
     return DecodeStatus::Unknown;
@@ -183,9 +183,8 @@ DecodeStatus decode_mubuf(Reader& in, Instruction& out) {
   const Shape& shape = out.opcode->shape;
   if (out.lds && !shape.has(kShapeLds)) return DecodeStatus::Unknown;
   if (!shape.dst.present() && !shape.src[1].present()) {  // buffer_inv and the like
-    const bool reserved =
-        gfx11 ? in.bits(13, 2) != 0 || in.bits(53, 3) != 0
-              : in.bits(12, 2) != 0 || in.bit(16) || in.bit(55);
+    const bool reserved = gfx11 ? in.bits(13, 2) != 0 || in.bits(53, 3) != 0
+                                : in.bits(12, 2) != 0 || in.bit(16) || in.bit(55);
     in.bits(32, 32);
     const int meaning = gfx11 ? 0 : kCacheSc0 | kCacheSc1;
     out.cache = static_cast<std::uint8_t>(out.cache & meaning);

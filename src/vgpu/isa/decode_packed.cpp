@@ -8,11 +8,17 @@
 namespace kiln::vgpu::isa {
 namespace {
 
+/// The registers of a matrix operand that surely exist. GFX11's accumulators are half as long in
+/// wave64, and the decoder does not know how wide the wave is.
+unsigned least_dwords(Reader& in, const OperandShape& shape) {
+  return in.gfx11() ? shape.dwords / 2u : shape.dwords;
+}
+
 /// A matrix operand: VGPRs or AGPRs by `agpr`, or for some an inline constant.
 bool matrix_source(Reader& in, const OperandShape& shape, std::uint32_t field, bool agpr,
                    std::uint16_t* code) {
   if (field >= kVgpr0)
-    return in.vgpr(shape.dwords, field - kVgpr0, code,
+    return in.vgpr(least_dwords(in, shape), field - kVgpr0, code,
                    agpr && shape.kind != OperandKind::Vgpr);
   if (shape.kind != OperandKind::DataOrConstant) return false;
   *code = static_cast<std::uint16_t>(field);
@@ -56,7 +62,9 @@ DecodeStatus decode_vop3p(Reader& in, Instruction& out) {
   }
   if (!in.opcode(Format::Vop3p, number, out)) return DecodeStatus::Unknown;
   const Shape& shape = out.opcode->shape;
-  if (!in.vgpr(shape.dst.dwords, in.bits(0, 8), &out.dst)) return DecodeStatus::Unknown;
+  const bool matrix = shape.src[2].kind == OperandKind::DataOrConstant;  // v_wmma
+  const unsigned dwords = matrix ? least_dwords(in, shape.dst) : shape.dst.dwords;
+  if (!in.vgpr(dwords, in.bits(0, 8), &out.dst)) return DecodeStatus::Unknown;
   const std::uint32_t src0 = in.bits(32, 9);
   const bool dpp16 = in.gfx11() && src0 == 250;
   const bool dpp8 = in.gfx11() && (src0 == 233 || src0 == 234);
@@ -78,6 +86,7 @@ DecodeStatus decode_vop3p(Reader& in, Instruction& out) {
   if ((out.op_sel & ~op_sel_bits) != 0) return DecodeStatus::Unknown;
   out.op_sel_hi = static_cast<std::uint8_t>(in.bits(59, 2) | in.bits(14, 1) << 2);
   out.clamp = in.bit(15);
+  if (out.clamp && !shape.has(kShapeClamp)) return DecodeStatus::Unknown;
   if (!dpp16 && !dpp8) return in.finish(out);
 
   if (!shape.has(dpp16 ? kShapeDpp16 : kShapeDpp8)) return DecodeStatus::Unknown;

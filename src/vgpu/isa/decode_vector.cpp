@@ -8,7 +8,8 @@
 namespace kiln::vgpu::isa {
 namespace {
 
-constexpr std::uint32_t kSrcDpp8 = 233, kSrcDpp8FetchInactive = 234, kSrcSdwa = 249, kSrcDpp16 = 250;
+constexpr std::uint32_t kSrcDpp8 = 233, kSrcDpp8FetchInactive = 234, kSrcSdwa = 249,
+                        kSrcDpp16 = 250;
 
 bool is_dpp8(std::uint32_t field) {
   return field == kSrcDpp8 || field == kSrcDpp8FetchInactive;
@@ -146,8 +147,7 @@ DecodeStatus decode_vop1(Reader& in, Instruction& out) {
     return dst == 0 && !longer ? in.finish(out) : DecodeStatus::Unknown;
   }
   if (shape.dst.kind == OperandKind::Sgpr) {
-    if (dst >= 128 || !in.sgprs(1, dst, &out.dst) || out.dst == kM0)
-        return DecodeStatus::Unknown;
+    if (dst >= 128 || !in.sgprs(1, dst, &out.dst) || out.dst == kM0) return DecodeStatus::Unknown;
   } else if (shape.dst.kind == OperandKind::Agpr) {
     if (!in.vgpr(1, dst, &out.dst, true)) return DecodeStatus::Unknown;
   } else if (!vgpr_or_half(in, shape.dst, dst, 3, out, &out.dst)) {
@@ -206,8 +206,7 @@ DecodeStatus decode_vop3(Reader& in, Instruction& out) {
       if (!in.mask(dst, &out.dst)) return DecodeStatus::Unknown;
       break;
     case OperandKind::Sgpr:
-      if (dst >= 128 || !in.sgprs(1, dst, &out.dst) || out.dst == kM0)
-        return DecodeStatus::Unknown;
+      if (dst >= 128 || !in.sgprs(1, dst, &out.dst) || out.dst == kM0) return DecodeStatus::Unknown;
       break;
     default:  // v_cmpx of GFX11 writes EXEC; v_nop nothing
       if (shape.src[0].present()) {
@@ -223,6 +222,9 @@ DecodeStatus decode_vop3(Reader& in, Instruction& out) {
   } else {
     abs = in.bits(8, 3);
     if (shape.has(kShapeOpSel)) out.op_sel = static_cast<std::uint8_t>(in.bits(11, 4));
+    if (shape.src[1].kind == OperandKind::Scalar) out.op_sel &= 3;  // v_permlane16: fi and bc
+    // v_dot2_f16_f16 and v_dot2_bf16_bf16 take both halves of their first two sources.
+    if (out.opcode->name.starts_with("v_dot2_")) out.op_sel &= 12;
     if ((out.op_sel & ~op_sel_bits(shape)) != 0) return DecodeStatus::Unknown;
   }
   if (!take_modifiers(shape, neg, abs, out)) return DecodeStatus::Unknown;
@@ -246,7 +248,8 @@ DecodeStatus decode_vop3(Reader& in, Instruction& out) {
     bool good;
     if (source.kind == OperandKind::Mask) {
       good = in.mask(field, &out.src[i]);
-    } else if (source.kind == OperandKind::LaneSelect || source.kind == OperandKind::ScalarNoLiteral) {
+    } else if (source.kind == OperandKind::LaneSelect ||
+               source.kind == OperandKind::ScalarNoLiteral) {
       good = field < kVgpr0 && in.vector_source(source, field, &out.src[i], false);
     } else if (source.kind == OperandKind::Scalar) {
       good = field < kVgpr0 && in.scalar_source(source, field, &out.src[i]);
@@ -280,7 +283,8 @@ DecodeStatus decode_vopd(Reader& in, Instruction& out) {
                         std::uint16_t* src) {
     if (!in.vector_source(shape.src[0], src0, &src[0], true)) return false;
     const unsigned second = shape.src[1].kind == OperandKind::Literal ? 2 : 1;
-    if (shape.src[second].present() && !in.vgpr(1, src1, &src[second])) return false;
+    if (!shape.src[second].present()) return src1 == 0;  // v_dual_mov_b32
+    if (!in.vgpr(1, src1, &src[second])) return false;
     for (unsigned i = 1; i < 3; ++i) {
       if (shape.src[i].kind == OperandKind::Literal) src[i] = in.literal();
       if (shape.src[i].kind == OperandKind::Mask) src[i] = kVccLo;

@@ -2,8 +2,9 @@
 // Does not own: decoding (decode.*).
 // Threading: pure functions.
 //
-// The syntax is LLVM's where that costs nothing (decode_oracle_test.cpp compares the two); immediates
-// that LLVM spells out (s_waitcnt, hwreg, sendmsg, s_delay_alu, tbuffer formats) stay numbers.
+// The syntax is LLVM's where that costs nothing (decode_oracle_test.cpp compares the two);
+// immediates that LLVM spells out (s_waitcnt, hwreg, sendmsg, s_delay_alu, tbuffer formats) stay
+// numbers.
 #include "vgpu/isa/print.hpp"
 
 #include <bit>
@@ -30,36 +31,63 @@ const char* special_name(Arch arch, std::uint16_t code, unsigned dwords) {
   const bool pair = dwords >= 2;
   if (arch == Arch::Cdna3) {
     switch (code) {
-      case 102: return pair ? "flat_scratch" : "flat_scratch_lo";
-      case 103: return "flat_scratch_hi";
-      case 104: return pair ? "xnack_mask" : "xnack_mask_lo";
-      case 105: return "xnack_mask_hi";
+      case 102:
+        return pair ? "flat_scratch" : "flat_scratch_lo";
+      case 103:
+        return "flat_scratch_hi";
+      case 104:
+        return pair ? "xnack_mask" : "xnack_mask_lo";
+      case 105:
+        return "xnack_mask_hi";
     }
   }
   switch (code) {
-    case kVccLo: return pair ? "vcc" : "vcc_lo";
-    case kVccHi: return "vcc_hi";
-    case kNull: return "null";
-    case kM0: return "m0";
-    case kExecLo: return pair ? "exec" : "exec_lo";
-    case kExecHi: return "exec_hi";
-    case kSharedBase: return "src_shared_base";
-    case kSharedLimit: return "src_shared_limit";
-    case kPrivateBase: return "src_private_base";
-    case kPrivateLimit: return "src_private_limit";
-    case kPopsExiting: return "src_pops_exiting_wave_id";
-    case kVccz: return "src_vccz";
-    case kExecz: return "src_execz";
-    case kScc: return "src_scc";
-    case 240: return "0.5";
-    case 241: return "-0.5";
-    case 242: return "1.0";
-    case 243: return "-1.0";
-    case 244: return "2.0";
-    case 245: return "-2.0";
-    case 246: return "4.0";
-    case 247: return "-4.0";
-    case kInv2Pi: return dwords == 2 ? "0.15915494309189532" : "0.15915494";
+    case kVccLo:
+      return pair ? "vcc" : "vcc_lo";
+    case kVccHi:
+      return "vcc_hi";
+    case kNull:
+      return "null";
+    case kM0:
+      return "m0";
+    case kExecLo:
+      return pair ? "exec" : "exec_lo";
+    case kExecHi:
+      return "exec_hi";
+    case kSharedBase:
+      return "src_shared_base";
+    case kSharedLimit:
+      return "src_shared_limit";
+    case kPrivateBase:
+      return "src_private_base";
+    case kPrivateLimit:
+      return "src_private_limit";
+    case kPopsExiting:
+      return "src_pops_exiting_wave_id";
+    case kVccz:
+      return "src_vccz";
+    case kExecz:
+      return "src_execz";
+    case kScc:
+      return "src_scc";
+    case 240:
+      return "0.5";
+    case 241:
+      return "-0.5";
+    case 242:
+      return "1.0";
+    case 243:
+      return "-1.0";
+    case 244:
+      return "2.0";
+    case 245:
+      return "-2.0";
+    case 246:
+      return "4.0";
+    case 247:
+      return "-4.0";
+    case kInv2Pi:
+      return dwords == 2 ? "0.15915494309189532" : "0.15915494";
   }
   return nullptr;
 }
@@ -100,26 +128,52 @@ class Line {
 class Printer {
  public:
   Printer(Arch arch, const Instruction& in, Va pc)
-      : arch_(arch), in_(in), shape_(in.opcode->shape), pc_(pc), line_(std::string(in.opcode->name) + suffix()) {}
+      : arch_(arch),
+        in_(in),
+        shape_(in.opcode->shape),
+        pc_(pc),
+        line_(std::string(in.opcode->name) + suffix()) {}
 
   std::string run() {
     switch (in_.format) {
       case Format::Sop2:
       case Format::Sop1:
-      case Format::Sopc: scalar(); break;
-      case Format::Sopk: sopk(); break;
-      case Format::Sopp: sopp(); break;
-      case Format::Smem: smem(); break;
-      case Format::Vopd: vopd(); break;
-      case Format::Ds: ds(); break;
+      case Format::Sopc:
+        scalar();
+        break;
+      case Format::Sopk:
+        sopk();
+        break;
+      case Format::Sopp:
+        sopp();
+        break;
+      case Format::Smem:
+        smem();
+        break;
+      case Format::Vopd:
+        vopd();
+        break;
+      case Format::Ds:
+        ds();
+        break;
       case Format::Flat:
       case Format::Global:
-      case Format::Scratch: flat(); break;
+      case Format::Scratch:
+        flat();
+        break;
       case Format::Mubuf:
-      case Format::Mtbuf: buffer(); break;
-      case Format::Mai: matrix(); break;
-      case Format::Vop3p: packed(); break;
-      default: vector(); break;
+      case Format::Mtbuf:
+        buffer();
+        break;
+      case Format::Mai:
+        matrix();
+        break;
+      case Format::Vop3p:
+        packed();
+        break;
+      default:
+        vector();
+        break;
     }
     return line_.take();
   }
@@ -172,8 +226,7 @@ class Printer {
   void sopp() {
     if (shape_.has(kShapeBranch)) {
       line_.operand(target());
-    } else if (shape_.has(kShapeImmediate) &&
-               (in_.offset != 0 || in_.opcode->name != "s_endpgm")) {
+    } else if (shape_.has(kShapeImmediate) && (in_.offset != 0 || in_.opcode->name != "s_endpgm")) {
       line_.operand(immediate());
     }
   }
@@ -204,7 +257,7 @@ class Printer {
       const std::uint32_t size = static_cast<std::uint32_t>(negative ? -in_.offset : in_.offset);
       const std::string offset = (negative ? "-" : "") + hex(size);
       if (in_.src[1] == kNoOperand) {
-        line_.operand(offset);
+        line_.operand(arch_ == Arch::Rdna3 && in_.offset == 0 ? "null" : offset);
       } else {
         line_.operand(name(in_.src[1], 1));
         if (in_.offset != 0) line_.word("offset:" + offset);
@@ -242,16 +295,21 @@ class Printer {
     if (!compare_exec) line_.operand(value(shape_.dst, in_.dst, (in_.op_sel & 8) != 0));
     if (shape_.dst2.present()) line_.operand(name(in_.sdst, mask_dwords()));
     for (unsigned i = 0; i < shape_.sources(); ++i) line_.operand(source(i));
-    if ((in_.format == Format::Vop3) && in_.op_sel != 0)
-      line_.bits("op_sel", (in_.op_sel & 7u & ((1u << shape_.sources()) - 1)) |
-                               (in_.op_sel >> 3 & 1u) << shape_.sources() |
-                               (shape_.has(kShapeByteSelect) ? in_.op_sel & 12u : 0u),
-                 shape_.has(kShapeByteSelect) ? 4 : shape_.sources() + 1);
+    if (in_.format == Format::Vop3 && in_.op_sel != 0) op_sel();
     line_.flag(in_.clamp, "clamp");
     static constexpr const char* kOmod[] = {"", "mul:2", "mul:4", "div:2"};
     if (in_.omod != 0) line_.word(kOmod[in_.omod]);
     if (in_.lanes == Lanes::Sdwa) sdwa();
     dpp();
+  }
+
+  /// One bit a source, then the destination's; an accumulator counts as a source.
+  void op_sel() {
+    if (shape_.has(kShapeByteSelect)) return line_.bits("op_sel", in_.op_sel, 4);
+    const bool accumulates = in_.opcode->name.starts_with("v_fmac");
+    const unsigned sources = shape_.sources() + (accumulates ? 1 : 0);
+    const unsigned low = in_.op_sel & ((1u << shape_.sources()) - 1);
+    line_.bits("op_sel", low | (in_.op_sel >> 3 & 1u) << sources, sources + 1);
   }
 
   void sdwa() {
@@ -294,20 +352,35 @@ class Printer {
     const std::string count = std::to_string(low);
     const bool gfx11 = arch_ == Arch::Rdna3;
     switch (value >> 4) {
-      case 0x10: if (low != 0) return "row_shl:" + count; break;
-      case 0x11: if (low != 0) return "row_shr:" + count; break;
-      case 0x12: if (low != 0) return "row_ror:" + count; break;
-      case 0x15: return (gfx11 ? "row_share:" : "row_newbcast:") + count;
-      case 0x16: if (gfx11) return "row_xmask:" + count; break;
+      case 0x10:
+        if (low != 0) return "row_shl:" + count;
+        break;
+      case 0x11:
+        if (low != 0) return "row_shr:" + count;
+        break;
+      case 0x12:
+        if (low != 0) return "row_ror:" + count;
+        break;
+      case 0x15:
+        return (gfx11 ? "row_share:" : "row_newbcast:") + count;
+      case 0x16:
+        if (gfx11) return "row_xmask:" + count;
+        break;
     }
     if (!gfx11) {
       switch (value) {
-        case 0x130: return "wave_shl:1";
-        case 0x134: return "wave_rol:1";
-        case 0x138: return "wave_shr:1";
-        case 0x13c: return "wave_ror:1";
-        case 0x142: return "row_bcast:15";
-        case 0x143: return "row_bcast:31";
+        case 0x130:
+          return "wave_shl:1";
+        case 0x134:
+          return "wave_rol:1";
+        case 0x138:
+          return "wave_shr:1";
+        case 0x13c:
+          return "wave_ror:1";
+        case 0x142:
+          return "row_bcast:15";
+        case 0x143:
+          return "row_bcast:31";
       }
     }
     if (value == 0x140) return "row_mirror";

@@ -53,18 +53,18 @@ struct OperandShape {
 
 /// Flags of a shape; each is the letter in the text.
 enum ShapeFlag : std::uint32_t {
-  kShapeClamp = 1 << 0,       ///< c
-  kShapeOmod = 1 << 1,        ///< o
-  kShapeOpSel = 1 << 2,       ///< s
-  kShapeDpp16 = 1 << 3,       ///< d
-  kShapeDpp8 = 1 << 4,        ///< 8
-  kShapeSdwa = 1 << 5,        ///< w
-  kShapeTwoOffsets = 1 << 6,  ///< 2: DS with two 8-bit offsets
-  kShapeGdsOnly = 1 << 7,     ///< g
-  kShapeReturns = 1 << 8,     ///< r: an atomic, which returns if its glc or sc0 bit is set
-  kShapeLds = 1 << 9,         ///< l: MUBUF load that may go to LDS
-  kShapeBranch = 1 << 10,     ///< b: simm16 counts dwords from the next instruction
-  kShapeImmediate = 1 << 11,  ///< i: SOPP that uses simm16
+  kShapeClamp = 1 << 0,         ///< c
+  kShapeOmod = 1 << 1,          ///< o
+  kShapeOpSel = 1 << 2,         ///< s
+  kShapeDpp16 = 1 << 3,         ///< d
+  kShapeDpp8 = 1 << 4,          ///< 8
+  kShapeSdwa = 1 << 5,          ///< w
+  kShapeTwoOffsets = 1 << 6,    ///< 2: DS with two 8-bit offsets
+  kShapeGdsOnly = 1 << 7,       ///< g
+  kShapeReturns = 1 << 8,       ///< r: an atomic, which returns if its glc or sc0 bit is set
+  kShapeLds = 1 << 9,           ///< l: MUBUF load that may go to LDS
+  kShapeBranch = 1 << 10,       ///< b: simm16 counts dwords from the next instruction
+  kShapeImmediate = 1 << 11,    ///< i: SOPP that uses simm16
   kShapeNoImmediate = 1 << 12,  ///< n: SOPP that does not
   kShapeByteSelect = 1 << 13,   ///< y: op_sel bits 2 and 3 choose the byte of the destination
   kShapeLdsOnly = 1 << 14,      ///< z: DS that has no GDS form
@@ -88,10 +88,10 @@ struct Shape {
 consteval Shape shape(std::string_view text) {
   constexpr std::string_view kKinds = "sckmlIKvawWxfi";
   constexpr OperandKind kKindOf[] = {
-      OperandKind::Sgpr,       OperandKind::Scalar, OperandKind::ScalarNoLiteral,
-      OperandKind::Mask,       OperandKind::LaneSelect, OperandKind::Number,
-      OperandKind::Literal,    OperandKind::Vgpr,   OperandKind::Agpr,
-      OperandKind::Data,       OperandKind::DataOrConstant, OperandKind::Vector,
+      OperandKind::Sgpr,        OperandKind::Scalar,         OperandKind::ScalarNoLiteral,
+      OperandKind::Mask,        OperandKind::LaneSelect,     OperandKind::Number,
+      OperandKind::Literal,     OperandKind::Vgpr,           OperandKind::Agpr,
+      OperandKind::Data,        OperandKind::DataOrConstant, OperandKind::Vector,
       OperandKind::VectorFloat, OperandKind::VectorIgnored};
   constexpr std::string_view kFlags = "cosd8w2grlbinyzqp";
   Shape result;
@@ -114,8 +114,7 @@ consteval Shape shape(std::string_view text) {
       } else if (c >= '0' && c <= '9') {
         const char before = text[at - 1];
         const bool second = before >= '0' && before <= '9';
-        operand.dwords =
-            static_cast<std::uint8_t>((second ? operand.dwords * 10 : 0) + (c - '0'));
+        operand.dwords = static_cast<std::uint8_t>((second ? operand.dwords * 10 : 0) + (c - '0'));
       } else {
         const std::size_t kind = kKinds.find(c);
         if (kind == std::string_view::npos || operand.present()) throw "unknown operand";

@@ -23,8 +23,12 @@ struct Row {
 
 consteval Row row(Format format, bool promoted, unsigned number, std::string_view name,
                   std::string_view text, std::string_view semantics = {}) {
-  return {format, promoted, static_cast<std::uint16_t>(number),
-          name,   semantics.empty() ? name : semantics, shape(text)};
+  return {format,
+          promoted,
+          static_cast<std::uint16_t>(number),
+          name,
+          semantics.empty() ? name : semantics,
+          shape(text)};
 }
 
 std::span<const Row> cdna3_rows();
