@@ -255,6 +255,9 @@ Result<Queue::Outcome> Queue::try_submit(const View& view) {
 
   plan_signals_.clear();
   held_signals_.clear();
+  // The queue's own progress is written first: whoever sees a signal finds its command buffers
+  // retired.
+  plan_signals_.push_back({progress_.address, submission, 0, 0});
   const bool only_held = view.waits.empty() && view.buffers.empty();
   for (const KilnSemaphoreValue& signal : view.signals) {
     Semaphore& semaphore = *from(signal.semaphore);
@@ -274,8 +277,6 @@ Result<Queue::Outcome> Queue::try_submit(const View& view) {
     }
     plan_signals_.push_back(op);
   }
-  // The queue's own progress is written last: what it frees must not be in use by the signals.
-  plan_signals_.push_back({progress_.address, submission, 0, 0});
 
   Plan plan;
   plan.waits = plan_waits_;
@@ -314,10 +315,17 @@ void Queue::free_retired_scratch() {
 }
 
 Result<VkResult> Queue::wait_idle() {
-  auto idle = [&] {
-    return !held_back_.load(std::memory_order_acquire) && retired(submitted_.load());
+  auto retire_all = [&] {
+    auto idle = [&] {
+      return !held_back_.load(std::memory_order_acquire) && retired(submitted_.load());
+    };
+    return host_wait(device_, UINT64_MAX, false, idle, [] { return false; });
   };
-  return host_wait(device_, UINT64_MAX, false, idle, [] { return false; });
+  KILN_TRY(retire_all());
+  // Progress stands in front of the signals; an empty submission behind them tells when they are
+  // out.
+  KILN_TRY(take({}));
+  return retire_all();
 }
 
 VkResult Queue::get_statistics(KilnQueueStatistics* statistics) const {
