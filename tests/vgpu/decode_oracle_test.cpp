@@ -334,7 +334,7 @@ bool same_operand(const std::string& ours, const std::string& theirs) {
     if (std::bit_cast<std::uint64_t>(whole) >> 32 == a) return true;
     return std::strtof(ours.c_str(), &end) == static_cast<float>(whole);
   }
-  const float value = std::strtof(ours.c_str(), nullptr);  // 0.5 against 0x3800
+  const float value = std::bit_cast<float>(a);  // 0.5 against 0x3800
   return ours.find('.') != std::string::npos &&
          std::bit_cast<std::uint16_t>(static_cast<_Float16>(value)) == b;
 }
@@ -381,8 +381,13 @@ std::string difference(Arch arch, const Instruction& ours, const LlvmInstruction
 }
 
 /// LLVM 22 reads KIMM literals and DPP8 selectors below 256 as if they were operand codes, and
-/// prints something else.
+/// prints something else. It prints the constants of v_fmac's VOP3 DPP form as codes, and leaves
+/// the modifiers of v_pk_fmac_f16's SDWA form out.
 bool misprinted(const Instruction& instruction) {
+  const std::string_view name = instruction.opcode->name;
+  if (instruction.lanes == Lanes::Sdwa && name == "v_pk_fmac_f16") return true;
+  const bool constant = instruction.src[1] < kVgpr0;
+  if (instruction.lanes != Lanes::Plain && name.starts_with("v_fmac") && constant) return true;
   if (instruction.lanes == Lanes::Dpp8) return instruction.dpp < 0x200;
   const bool literal_field = instruction.opcode->shape.src[1].kind == OperandKind::Literal ||
                              instruction.opcode->shape.src[2].kind == OperandKind::Literal;

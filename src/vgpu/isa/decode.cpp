@@ -117,7 +117,9 @@ DecodeStatus decode(Arch arch, const std::uint32_t* code, std::size_t available_
   *out = {};
   if (available_dwords == 0) return DecodeStatus::Truncated;
   Reader in(arch, code, available_dwords);
-  return decode_one(in, *out);
+  const DecodeStatus status = decode_one(in, *out);
+  // What was read past the end says nothing about the operands.
+  return out->opcode != nullptr && in.past_end() ? DecodeStatus::Truncated : status;
 }
 
 }  // namespace kiln::vgpu::isa

@@ -39,7 +39,7 @@ class Reader {
     wants_literal_ = true;
     return kLiteral;
   }
-  bool wants_literal() const { return wants_literal_; }
+  bool past_end() const { return length_ > available_; }
 
   // Each of these turns a field into an operand code; false if it may not stand there. An operand
   // that the shape does not have is left alone.
