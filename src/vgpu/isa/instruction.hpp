@@ -68,7 +68,9 @@ struct Instruction {
   std::uint16_t sdst = kNoOperand; ///< second destination: VOP3SD carry, VOPC e64 mask, VOPD's Y destination
   std::uint16_t src[4] = {kNoOperand, kNoOperand, kNoOperand, kNoOperand};
                                    ///< VALU: src0 src1 src2. DS: addr data0 data1. FLAT/GLOBAL/SCRATCH: vaddr
-                                   ///< data saddr. MUBUF: vaddr vdata srsrc soffset. SMEM: sbase soffset.
+                                   ///< data saddr. MUBUF: vaddr vdata srsrc soffset. SMEM: sbase soffset
+                                   ///< data (of stores and atomics). Loads have their data in dst, atomics that
+                                   ///< return in both; VOP2/VOPC give implied VCC as an operand.
   std::uint8_t dwords = 1;
   Format format = Format::Sop2;
   Lanes lanes = Lanes::Plain;
