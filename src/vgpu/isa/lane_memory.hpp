@@ -66,16 +66,25 @@ KILN_ALWAYS_INLINE Scope access_scope(const Wave& w, const Instruction& i) {
   return (i.cache & kCacheGlc) != 0 ? Scope::Agent : Scope::Wave;
 }
 
-/// Host address of guest address 0 if every active lane's [va, va + bytes) lies in one mapping that
-/// permits `access` and no cache model stands between; else null. Inactive lanes' addresses are
-/// overwritten by an active one's.
-KILN_ALWAYS_INLINE std::byte* common_base(Wave& w, Addresses& a, U64 mask, U64 bytes,
-                                          Access access) {
+/// Guest addresses of one mapping as host addresses, by their distance (0 where both are the same).
+struct HostView {
+  bool valid = false;
+  std::uintptr_t distance = 0;
+
+  KILN_ALWAYS_INLINE explicit operator bool() const { return valid; }
+  KILN_ALWAYS_INLINE std::byte* at(Va va) const {
+    return reinterpret_cast<std::byte*>(static_cast<std::uintptr_t>(va) + distance);
+  }
+};
+
+/// Valid if every active lane's [va, va + bytes) lies in one mapping that permits `access` and no
+/// cache model stands between. Inactive lanes' addresses are overwritten by an active one's.
+KILN_ALWAYS_INLINE HostView host_view(Wave& w, Addresses& a, U64 mask, U64 bytes, Access access) {
   MemoryPort& port = *w.group->port;
-  if (port.strict()) return nullptr;
+  if (port.strict()) return {};
   const Va first = a.va[std::countr_zero(mask)];
   const Mapping* mapping = port.mapping_at(first, access);
-  if (mapping == nullptr || mapping->end - mapping->begin < bytes) return nullptr;
+  if (mapping == nullptr || mapping->end - mapping->begin < bytes) return {};
   if (mask != lane_mask(w))
     for (unsigned lane = 0; lane < kMaxLanes; ++lane)
       a.va[lane] = has_lane(mask, lane) ? a.va[lane] : first;
@@ -85,7 +94,8 @@ KILN_ALWAYS_INLINE std::byte* common_base(Wave& w, Addresses& a, U64 mask, U64 b
     const Va offset = a.va[lane] - begin;
     return offset | (limit - offset);
   });
-  return outside >> 63 != 0 ? nullptr : mapping->host - begin;
+  if (outside >> 63 != 0) return {};
+  return {true, reinterpret_cast<std::uintptr_t>(mapping->host) - begin};
 }
 
 /// Whether the lanes' addresses follow one another `step` bytes apart.
@@ -177,20 +187,19 @@ template <unsigned kBytes, unsigned kDwords>
 bool gather(Wave& w, const Instruction& i, Addresses& a, U64 mask, VectorRegister* rows,
             U64 stride = 4) {
   using T = typename Element<kBytes>::type;
-  if (const std::byte* base =
-          common_base(w, a, mask, stride * (kDwords - 1) + kBytes, Access::Load)) {
+  if (const HostView host = host_view(w, a, mask, stride * (kDwords - 1) + kBytes, Access::Load)) {
     const bool all = mask == lane_mask(w);
     if constexpr (kBytes == 4) {
       if (all && (kDwords == 1 || stride != 4) && consecutive(w, a, 4)) {
         for (unsigned k = 0; k < kDwords; ++k)
-          guest_copy(rows[k].lane, base + a.va[0] + stride * k, w.lanes * 4u);
+          guest_copy(rows[k].lane, host.at(a.va[0] + stride * k), w.lanes * 4u);
         return true;
       }
     }
     if constexpr (kBytes == 4) {
       if (all && stride == 4) {
         rows_from<kDwords>(
-            rows, w.lanes, [&](unsigned lane) { return base + a.va[lane]; }, GuestCopy{});
+            rows, w.lanes, [&](unsigned lane) { return host.at(a.va[lane]); }, GuestCopy{});
         return true;
       }
     }
@@ -198,7 +207,7 @@ bool gather(Wave& w, const Instruction& i, Addresses& a, U64 mask, VectorRegiste
       for (unsigned lane = 0; lane < w.lanes; ++lane)
         for (unsigned k = 0; k < kDwords; ++k) {
           T value;
-          guest_copy(&value, base + a.va[lane] + stride * k, kBytes);
+          guest_copy(&value, host.at(a.va[lane] + stride * k), kBytes);
           rows[k].lane[lane] = value;
         }
       return true;
@@ -206,7 +215,7 @@ bool gather(Wave& w, const Instruction& i, Addresses& a, U64 mask, VectorRegiste
     for_each_lane(mask, [&](unsigned lane) {
       for (unsigned k = 0; k < kDwords; ++k) {
         T value;
-        guest_copy(&value, base + a.va[lane] + stride * k, kBytes);
+        guest_copy(&value, host.at(a.va[lane] + stride * k), kBytes);
         rows[k].lane[lane] = value;
       }
     });
@@ -237,24 +246,24 @@ template <unsigned kBytes, unsigned kDwords>
 bool scatter(Wave& w, const Instruction& i, Addresses& a, U64 mask, const VectorRegister* rows,
              U64 stride = 4) {
   using T = typename Element<kBytes>::type;
-  if (std::byte* base = common_base(w, a, mask, stride * (kDwords - 1) + kBytes, Access::Store)) {
+  if (const HostView host = host_view(w, a, mask, stride * (kDwords - 1) + kBytes, Access::Store)) {
     const bool all = mask == lane_mask(w);
     if constexpr (kBytes == 4) {
       if (all && (kDwords == 1 || stride != 4) && consecutive(w, a, 4)) {
         for (unsigned k = 0; k < kDwords; ++k)
-          guest_copy(base + a.va[0] + stride * k, rows[k].lane, w.lanes * 4u);
+          guest_copy(host.at(a.va[0] + stride * k), rows[k].lane, w.lanes * 4u);
         return true;
       }
       if (all && stride == 4) {
         rows_to<kDwords>(
-            rows, w.lanes, [&](unsigned lane) { return base + a.va[lane]; }, GuestCopy{});
+            rows, w.lanes, [&](unsigned lane) { return host.at(a.va[lane]); }, GuestCopy{});
         return true;
       }
     }
     for_each_lane(mask, [&](unsigned lane) {
       for (unsigned k = 0; k < kDwords; ++k) {
         const T value = static_cast<T>(rows[k].lane[lane]);
-        guest_copy(base + a.va[lane] + stride * k, &value, kBytes);
+        guest_copy(host.at(a.va[lane] + stride * k), &value, kBytes);
       }
     });
     return true;
