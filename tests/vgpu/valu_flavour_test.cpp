@@ -15,7 +15,9 @@ class Names final : public SemanticsSink {
   std::vector<std::string> names;
 };
 
-bool starts_with(const std::string& name, const char* prefix) { return name.rfind(prefix, 0) == 0; }
+bool starts_with(const std::string& name, const char* prefix) {
+  return name.rfind(prefix, 0) == 0;
+}
 
 Instruction generic(const std::string& name) {
   const bool packed = starts_with(name, "v_pk_") || starts_with(name, "v_fma_mix") ||
@@ -65,9 +67,15 @@ void fill_registers(TestWave& t, Inputs& in, unsigned kind) {
 
 // Which NaN an addition of two NaNs returns depends on operand order inside it, which compilers are
 // free to choose: such results must agree in being NaN, for whatever float format it was.
-bool nan16(std::uint32_t a) { return (a & 0x7fff) > 0x7c00; }
-bool nan32(std::uint32_t a) { return (a & 0x7fffffff) > 0x7f800000; }
-bool nan64(std::uint32_t high) { return (high & 0x7fffffff) >= 0x7ff00000; }
+bool nan16(std::uint32_t a) {
+  return (a & 0x7fff) > 0x7c00;
+}
+bool nan32(std::uint32_t a) {
+  return (a & 0x7fffffff) > 0x7f800000;
+}
+bool nan64(std::uint32_t high) {
+  return (high & 0x7fffffff) >= 0x7ff00000;
+}
 bool same_half(std::uint32_t a, std::uint32_t b) {
   return (a & 0xffff) == (b & 0xffff) || (nan16(a) && nan16(b));
 }

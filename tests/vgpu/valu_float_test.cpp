@@ -48,7 +48,8 @@ std::uint16_t to_f16(Quad x) {
   const double magnitude = std::fabs(static_cast<double>(r));
   const std::uint16_t sign = negative ? 0x8000 : 0;
   if (magnitude > 65504.0) return sign | 0x7c00;
-  if (magnitude < 0x1p-14) return static_cast<std::uint16_t>(sign | static_cast<int>(magnitude * 0x1p24));
+  if (magnitude < 0x1p-14)
+    return static_cast<std::uint16_t>(sign | static_cast<int>(magnitude * 0x1p24));
   int exponent = 0;
   const double m = std::frexp(magnitude, &exponent);
   return static_cast<std::uint16_t>(sign | (exponent + 14) << 10 |
@@ -100,12 +101,13 @@ void check_f32(const char* name, unsigned sources, Ref reference) {
 }
 
 /// The sum of signed zeros and infinities is the host's affair; the rounding is ours.
-Quad sum(Quad a, Quad b) { return a + b; }
+Quad sum(Quad a, Quad b) {
+  return a + b;
+}
 
 TEST(ValuF32, AddSubtractMultiply) {
-  check_f32("v_add_f32", 2, [](float a, float b, float) {
-    return a + b == 0 ? bits(a + b) : to_f32(sum(a, b));
-  });
+  check_f32("v_add_f32", 2,
+            [](float a, float b, float) { return a + b == 0 ? bits(a + b) : to_f32(sum(a, b)); });
   check_f32("v_sub_f32", 2, [](float a, float b, float) {
     return a - b == 0 ? bits(a - b) : to_f32(sum(a, -Quad(b)));
   });
@@ -210,18 +212,17 @@ TEST(ValuF32, ThreeOperandOrder) {
   };
   check_f32("v_min3_f32", 3, [&](float a, float b, float c) { return bits(order(a, b, c)[0]); });
   check_f32("v_max3_f32", 3, [&](float a, float b, float c) { return bits(order(a, b, c)[2]); });
-  check_f32("v_minmax_f32", 3, [&](float a, float b, float c) {
-    return bits(order(order(a, b, b)[0], c, c)[2]);
-  });
-  check_f32("v_maxmin_f32", 3, [&](float a, float b, float c) {
-    return bits(order(order(a, b, b)[2], c, c)[0]);
-  });
+  check_f32("v_minmax_f32", 3,
+            [&](float a, float b, float c) { return bits(order(order(a, b, b)[0], c, c)[2]); });
+  check_f32("v_maxmin_f32", 3,
+            [&](float a, float b, float c) { return bits(order(order(a, b, b)[2], c, c)[0]); });
 }
 
 TEST(ValuF32, Median) {
   for (const Flavour which : flavours()) {
     TestWave t;
-    const float rows[][4] = {{1, 2, 3, 2}, {3, 1, 2, 2}, {2, 3, 1, 2}, {5, 5, 1, 5}, {-1, 7, -9, -1}};
+    const float rows[][4] = {
+        {1, 2, 3, 2}, {3, 1, 2, 2}, {2, 3, 1, 2}, {5, 5, 1, 5}, {-1, 7, -9, -1}};
     for (unsigned n = 0; n < 5; ++n) {
       for (unsigned k = 0; k < 3; ++k) t.reg(k, n) = bits(rows[n][k]);
     }
@@ -325,8 +326,13 @@ TEST(ValuF64, Arithmetic) {
       {"v_rndne_f64", 1, [](double a, double, double) { return std::nearbyint(a); }},
       {"v_sqrt_f64", 1, [](double a, double, double) { return std::sqrt(a); }},
       {"v_rcp_f64", 1, [](double a, double, double) { return 1 / a; }},
-      {"v_max_f64", 2, [](double a, double b, double) { return a > b || (a == b && !std::signbit(a)) ? a : b; }},
-      {"v_frexp_mant_f64", 1, [](double a, double, double) { int e; return std::frexp(a, &e); }},
+      {"v_max_f64", 2,
+       [](double a, double b, double) { return a > b || (a == b && !std::signbit(a)) ? a : b; }},
+      {"v_frexp_mant_f64", 1,
+       [](double a, double, double) {
+         int e;
+         return std::frexp(a, &e);
+       }},
   };
   for (const Flavour which : flavours()) {
     for (const Row& row : rows) {
@@ -367,10 +373,10 @@ TEST(ValuPacked, HalvesWithSelectionAndNegation) {
     t.fill(0, 0x40003c00);  // 2, 1
     t.fill(1, 0x45004200);  // 5, 3
     Instruction i = make("v_pk_add_f16", v(2), {v(0), v(1)}, Format::Vop3p);
-    i.op_sel = 1;       // low: S0.high + S1.low
-    i.op_sel_hi = 2;    // high: S0.low + S1.high
-    i.neg = 2;          // low: - S1
-    i.abs = 1;          // high: - S0
+    i.op_sel = 1;     // low: S0.high + S1.low
+    i.op_sel_hi = 2;  // high: S0.low + S1.high
+    i.neg = 2;        // low: - S1
+    i.abs = 1;        // high: - S0
     run(t, i, which);
     EXPECT_EQ(t.reg(2, 63), 0x4400bc00u);  // 5 - 1 = 4, 2 - 3 = -1
 

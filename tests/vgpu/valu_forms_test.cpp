@@ -67,7 +67,8 @@ TEST_P(ValuForms, SourceModifiers) {
 TEST_P(ValuForms, ClampAndOutputModifiers) {
   TestWave t;
   t.wave.mode = 0x1c0;  // DX10_CLAMP, binary32 denormals flushed, not IEEE
-  for (unsigned lane = 0; lane < 64; ++lane) t.reg(0, lane) = bits(static_cast<float>(lane) / 16 - 1);
+  for (unsigned lane = 0; lane < 64; ++lane)
+    t.reg(0, lane) = bits(static_cast<float>(lane) / 16 - 1);
   t.reg(0, 63) = 0x7fc00000;
   t.reg(0, 62) = 0x80000000;
   t.fill(1, bits(0.0f));
@@ -93,7 +94,7 @@ TEST_P(ValuForms, ClampAndOutputModifiers) {
     t.wave.mode = 0x2c0;          // IEEE: ignored
     run(t, i, GetParam());
     EXPECT_EQ(as_float(t.reg(2, 5)), as_float(t.reg(0, 5)));
-    t.wave.mode = 0xf0;           // denormal results: ignored
+    t.wave.mode = 0xf0;  // denormal results: ignored
     run(t, i, GetParam());
     EXPECT_EQ(as_float(t.reg(2, 5)), as_float(t.reg(0, 5)));
   }
@@ -107,7 +108,7 @@ TEST_P(ValuForms, DenormalModes) {
   t.fill(3, bits(0.5f));
   const auto add = make("v_add_f32", v(8), {v(0), v(1)});
   const auto mul = make("v_mul_f32", v(9), {v(2), v(3)});
-  const u32 inputs[] = {0, 3, 0, 3};             // modes: none, in, out, both
+  const u32 inputs[] = {0, 3, 0, 3};  // modes: none, in, out, both
   const u32 outputs[] = {0, 0, 0x00400000, 0x00400000};
   for (u32 mode = 0; mode < 4; ++mode) {
     t.wave.mode = 0x3c0 | mode << 4;
@@ -176,7 +177,8 @@ TEST_P(ValuForms, HalvesByOpSel) {
     run(t, i, GetParam());
     const unsigned sum = ((sel & 1) != 0 ? 2 : 1) + ((sel & 2) != 0 ? 4 : 3);
     const u32 encoded[] = {0, 0, 0, 0, 0x4400, 0x4500, 0x4600};
-    EXPECT_EQ(t.reg(2, 17), (sel & 8) != 0 ? 0xbbbb | encoded[sum] << 16 : 0xaaaa0000 | encoded[sum]);
+    EXPECT_EQ(t.reg(2, 17),
+              (sel & 8) != 0 ? 0xbbbb | encoded[sum] << 16 : 0xaaaa0000 | encoded[sum]);
     t.fill(3, 0x11112222);
     i = make("v_add_nc_u16", v(3), {v(0), v(1)});
     i.op_sel = static_cast<std::uint8_t>(sel);
@@ -220,11 +222,11 @@ TEST_P(ValuForms, SdwaSourcesAndDestinations) {
     std::uint8_t sel, unused;
     u32 expected;
   };
-  const Destination rows[] = {
-      {0, 0, 0x000000a5}, {0, 1, 0xffffffa5}, {0, 2, 0x112233a5}, {1, 0, 0x0000a500},
-      {1, 1, 0xffffa500}, {1, 2, 0x1122a544}, {3, 0, 0xa5000000}, {3, 1, 0xa5000000},
-      {3, 2, 0xa5223344}, {4, 0, 0x00008ea5}, {4, 1, 0xffff8ea5}, {4, 2, 0x11228ea5},
-      {5, 0, 0x8ea50000}, {5, 2, 0x8ea53344}, {6, 2, 0x77778ea5}};
+  const Destination rows[] = {{0, 0, 0x000000a5}, {0, 1, 0xffffffa5}, {0, 2, 0x112233a5},
+                              {1, 0, 0x0000a500}, {1, 1, 0xffffa500}, {1, 2, 0x1122a544},
+                              {3, 0, 0xa5000000}, {3, 1, 0xa5000000}, {3, 2, 0xa5223344},
+                              {4, 0, 0x00008ea5}, {4, 1, 0xffff8ea5}, {4, 2, 0x11228ea5},
+                              {5, 0, 0x8ea50000}, {5, 2, 0x8ea53344}, {6, 2, 0x77778ea5}};
   for (const Destination& row : rows) {
     t.fill(3, 0x77778ea5);
     t.fill(4, 0x11223344);
@@ -263,26 +265,26 @@ struct Dpp {
 
 TEST_P(ValuForms, Dpp16Patterns) {
   const Dpp rows[] = {
-      {0x01b, [](u32 l) { return (l & ~3u) + 3 - l % 4; }},   // quad_perm:[3,2,1,0]
-      {0x055, [](u32 l) { return (l & ~3u) + 1; }},           // quad_perm:[1,1,1,1]
-      {0x101, [](u32 l) { return l % 16 == 15 ? kNone : l + 1; }},      // row_shl:1
-      {0x10f, [](u32 l) { return l % 16 == 0 ? l + 15 : kNone; }},      // row_shl:15
-      {0x113, [](u32 l) { return l % 16 < 3 ? kNone : l - 3; }},        // row_shr:3
-      {0x124, [](u32 l) { return (l & ~15u) + (l + 12) % 16; }},        // row_ror:4
-      {0x140, [](u32 l) { return (l & ~15u) + 15 - l % 16; }},          // row_mirror
-      {0x141, [](u32 l) { return (l & ~7u) + 7 - l % 8; }},             // row_half_mirror
-      {0x155, [](u32 l) { return (l & ~15u) + 5; }},                    // row_newbcast / row_share:5
+      {0x01b, [](u32 l) { return (l & ~3u) + 3 - l % 4; }},         // quad_perm:[3,2,1,0]
+      {0x055, [](u32 l) { return (l & ~3u) + 1; }},                 // quad_perm:[1,1,1,1]
+      {0x101, [](u32 l) { return l % 16 == 15 ? kNone : l + 1; }},  // row_shl:1
+      {0x10f, [](u32 l) { return l % 16 == 0 ? l + 15 : kNone; }},  // row_shl:15
+      {0x113, [](u32 l) { return l % 16 < 3 ? kNone : l - 3; }},    // row_shr:3
+      {0x124, [](u32 l) { return (l & ~15u) + (l + 12) % 16; }},    // row_ror:4
+      {0x140, [](u32 l) { return (l & ~15u) + 15 - l % 16; }},      // row_mirror
+      {0x141, [](u32 l) { return (l & ~7u) + 7 - l % 8; }},         // row_half_mirror
+      {0x155, [](u32 l) { return (l & ~15u) + 5; }},                // row_newbcast / row_share:5
   };
   const Dpp gfx9[] = {
-      {0x130, [](u32 l) { return l == 63 ? kNone : l + 1; }},           // wave_shl:1
-      {0x134, [](u32 l) { return (l + 1) % 64; }},                      // wave_rol:1
-      {0x138, [](u32 l) { return l == 0 ? kNone : l - 1; }},            // wave_shr:1
-      {0x13c, [](u32 l) { return (l + 63) % 64; }},                     // wave_ror:1
-      {0x142, [](u32 l) { return l < 16 ? kNone : (l & ~15u) - 1; }},   // row_bcast:15
-      {0x143, [](u32 l) { return l < 32 ? kNone : 31u; }},              // row_bcast:31
+      {0x130, [](u32 l) { return l == 63 ? kNone : l + 1; }},          // wave_shl:1
+      {0x134, [](u32 l) { return (l + 1) % 64; }},                     // wave_rol:1
+      {0x138, [](u32 l) { return l == 0 ? kNone : l - 1; }},           // wave_shr:1
+      {0x13c, [](u32 l) { return (l + 63) % 64; }},                    // wave_ror:1
+      {0x142, [](u32 l) { return l < 16 ? kNone : (l & ~15u) - 1; }},  // row_bcast:15
+      {0x143, [](u32 l) { return l < 32 ? kNone : 31u; }},             // row_bcast:31
   };
   const Dpp gfx11[] = {
-      {0x165, [](u32 l) { return l ^ 5; }},                             // row_xmask:5
+      {0x165, [](u32 l) { return l ^ 5; }},  // row_xmask:5
   };
   const auto check = [&](Arch arch, const Dpp& row) {
     for (unsigned form = 0; form < 8; ++form) {
@@ -351,7 +353,8 @@ TEST_P(ValuForms, DppOn64BitsAndOnFloats) {
     const u64 from = (lane & ~15u) + 3;
     EXPECT_EQ(t.reg64(2, lane), from << 40 | from);
   }
-  for (unsigned lane = 0; lane < 64; ++lane) t.reg(4, lane) = bits(static_cast<float>(lane)), t.reg(5, lane) = bits(0.5f);
+  for (unsigned lane = 0; lane < 64; ++lane)
+    t.reg(4, lane) = bits(static_cast<float>(lane)), t.reg(5, lane) = bits(0.5f);
   Instruction sub = make("v_sub_f32", v(6), {v(4), v(5)}, Format::Vop2);
   sub.lanes = Lanes::Dpp16;
   sub.dpp = 0x140;

@@ -1,6 +1,5 @@
-// Owns: integer, bit, 16-bit, packed, dot-product and comparison semantics against plain references.
-// Does not own: operand forms (valu_forms_test.cpp).
-// Threading: one test at a time.
+// Owns: integer, bit, 16-bit, packed, dot-product and comparison semantics against plain
+// references. Does not own: operand forms (valu_forms_test.cpp). Threading: one test at a time.
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -23,12 +22,18 @@ struct Row {
   Format format = Format::Vop3;
 };
 
-i64 s24(u32 v) { return static_cast<i32>(v << 8) >> 8; }
-u32 saturate(i64 v) { return v < 0 ? 0 : v > 0xffffffffll ? 0xffffffffu : static_cast<u32>(v); }
+i64 s24(u32 v) {
+  return static_cast<i32>(v << 8) >> 8;
+}
+u32 saturate(i64 v) {
+  return v < 0 ? 0 : v > 0xffffffffll ? 0xffffffffu : static_cast<u32>(v);
+}
 u32 saturate_signed(i64 v) {
   return static_cast<u32>(std::clamp<i64>(v, -0x80000000ll, 0x7fffffffll));
 }
-i64 sx(u32 v) { return static_cast<i32>(v); }
+i64 sx(u32 v) {
+  return static_cast<i32>(v);
+}
 u32 sad8(u32 a, u32 b, bool masked) {
   u32 sum = 0;
   for (int n = 0; n < 32; n += 8) {
@@ -52,7 +57,9 @@ template <class F>
 u32 both(u32 a, u32 b, u32 c, F f) {
   return (f(a & 0xffff, b & 0xffff, c & 0xffff) & 0xffff) | f(a >> 16, b >> 16, c >> 16) << 16;
 }
-i32 sh(u32 v) { return static_cast<std::int16_t>(v); }
+i32 sh(u32 v) {
+  return static_cast<std::int16_t>(v);
+}
 
 const Row kRows[] = {
     {"v_add_nc_u32", 2, [](u32 a, u32 b, u32) { return a + b; }},
@@ -68,22 +75,27 @@ const Row kRows[] = {
     {"v_and_or_b32", 3, [](u32 a, u32 b, u32 c) { return (a & b) | c; }},
     {"v_xad_u32", 3, [](u32 a, u32 b, u32 c) { return (a ^ b) + c; }},
     {"v_mul_i32_i24", 2, [](u32 a, u32 b, u32) { return static_cast<u32>(s24(a) * s24(b)); }},
-    {"v_mul_hi_i32_i24", 2, [](u32 a, u32 b, u32) { return static_cast<u32>(s24(a) * s24(b) >> 32); }},
+    {"v_mul_hi_i32_i24", 2,
+     [](u32 a, u32 b, u32) { return static_cast<u32>(s24(a) * s24(b) >> 32); }},
     {"v_mul_u32_u24", 2, [](u32 a, u32 b, u32) { return (a % 0x1000000) * (b % 0x1000000); }},
     {"v_mad_u32_u24", 3, [](u32 a, u32 b, u32 c) { return (a % 0x1000000) * (b % 0x1000000) + c; }},
     {"v_mad_i32_i24", 3, [](u32 a, u32 b, u32 c) { return static_cast<u32>(s24(a) * s24(b)) + c; }},
-    {"v_mad_i32_i24", 3, [](u32 a, u32 b, u32 c) { return saturate_signed(s24(a) * s24(b) + sx(c)); }, true},
+    {"v_mad_i32_i24", 3,
+     [](u32 a, u32 b, u32 c) { return saturate_signed(s24(a) * s24(b) + sx(c)); }, true},
     {"v_mul_lo_u32", 2, [](u32 a, u32 b, u32) { return a * b; }},
-    {"v_mul_hi_u32", 2, [](u32 a, u32 b, u32) { return static_cast<u32>(u64{a} * b / 0x100000000ull); }},
+    {"v_mul_hi_u32", 2,
+     [](u32 a, u32 b, u32) { return static_cast<u32>(u64{a} * b / 0x100000000ull); }},
     {"v_mul_hi_i32", 2, [](u32 a, u32 b, u32) { return static_cast<u32>(sx(a) * sx(b) >> 32); }},
     {"v_min_i32", 2, [](u32 a, u32 b, u32) { return static_cast<u32>(std::min(sx(a), sx(b))); }},
     {"v_max_u32", 2, [](u32 a, u32 b, u32) { return std::max(a, b); }},
-    {"v_med3_i32", 3, [](u32 a, u32 b, u32 c) {
+    {"v_med3_i32", 3,
+     [](u32 a, u32 b, u32 c) {
        std::array<i64, 3> all{sx(a), sx(b), sx(c)};
        std::sort(all.begin(), all.end());
        return static_cast<u32>(all[1]);
      }},
-    {"v_med3_u32", 3, [](u32 a, u32 b, u32 c) {
+    {"v_med3_u32", 3,
+     [](u32 a, u32 b, u32 c) {
        std::array<u32, 3> all{a, b, c};
        std::sort(all.begin(), all.end());
        return all[1];
@@ -92,83 +104,115 @@ const Row kRows[] = {
     {"v_lshrrev_b32", 2, [](u32 a, u32 b, u32) { return b >> a % 32; }},
     {"v_ashrrev_i32", 2, [](u32 a, u32 b, u32) { return static_cast<u32>(sx(b) >> a % 32); }},
     {"v_xnor_b32", 2, [](u32 a, u32 b, u32) { return ~(a ^ b); }},
-    {"v_bfrev_b32", 1, [](u32 a, u32, u32) {
+    {"v_bfrev_b32", 1,
+     [](u32 a, u32, u32) {
        u32 r = 0;
        for (int n = 0; n < 32; ++n) r |= (a >> n & 1) << (31 - n);
        return r;
      }},
-    {"v_bfe_u32", 3, [](u32 a, u32 b, u32 c) {
+    {"v_bfe_u32", 3,
+     [](u32 a, u32 b, u32 c) {
        return static_cast<u32>((a >> b % 32) & ((u64{1} << c % 32) - 1));
      }},
-    {"v_bfe_i32", 3, [](u32 a, u32 b, u32 c) {
+    {"v_bfe_i32", 3,
+     [](u32 a, u32 b, u32 c) {
        const unsigned width = c % 32;
        if (width == 0) return 0u;
        const i64 shifted = sx(a) >> b % 32;
-       return static_cast<u32>(static_cast<i64>(static_cast<u64>(shifted) << (64 - width)) >> (64 - width));
+       return static_cast<u32>(static_cast<i64>(static_cast<u64>(shifted) << (64 - width)) >>
+                               (64 - width));
      }},
     {"v_bfi_b32", 3, [](u32 a, u32 b, u32 c) { return c ^ (a & (b ^ c)); }},
     {"v_bfm_b32", 2, [](u32 a, u32 b, u32) { return ((1u << a % 32) - 1) << b % 32; }},
     {"v_bcnt_u32_b32", 2, [](u32 a, u32 b, u32) { return static_cast<u32>(std::popcount(a)) + b; }},
-    {"v_clz_i32_u32", 1, [](u32 a, u32, u32) { return a == 0 ? ~0u : static_cast<u32>(std::countl_zero(a)); }},
-    {"v_ctz_i32_b32", 1, [](u32 a, u32, u32) { return a == 0 ? ~0u : static_cast<u32>(std::countr_zero(a)); }},
-    {"v_cls_i32", 1, [](u32 a, u32, u32) {
+    {"v_clz_i32_u32", 1,
+     [](u32 a, u32, u32) { return a == 0 ? ~0u : static_cast<u32>(std::countl_zero(a)); }},
+    {"v_ctz_i32_b32", 1,
+     [](u32 a, u32, u32) { return a == 0 ? ~0u : static_cast<u32>(std::countr_zero(a)); }},
+    {"v_cls_i32", 1,
+     [](u32 a, u32, u32) {
        for (u32 n = 1; n < 32; ++n) {
          if ((a >> (31 - n) & 1) != a >> 31) return n;
        }
        return ~0u;
      }},
-    {"v_alignbit_b32", 3, [](u32 a, u32 b, u32 c) {
-       return c % 32 == 0 ? b : b >> c % 32 | a << (32 - c % 32);
-     }},
-    {"v_alignbyte_b32", 3, [](u32 a, u32 b, u32 c) {
+    {"v_alignbit_b32", 3,
+     [](u32 a, u32 b, u32 c) { return c % 32 == 0 ? b : b >> c % 32 | a << (32 - c % 32); }},
+    {"v_alignbyte_b32", 3,
+     [](u32 a, u32 b, u32 c) {
        return c % 4 == 0 ? b : b >> 8 * (c % 4) | a << (32 - 8 * (c % 4));
      }},
     {"v_sad_u8", 3, [](u32 a, u32 b, u32 c) { return sad8(a, b, false) + c; }},
     {"v_sad_hi_u8", 3, [](u32 a, u32 b, u32 c) { return (sad8(a, b, false) << 16) + c; }},
     {"v_msad_u8", 3, [](u32 a, u32 b, u32 c) { return sad8(a, b, true) + c; }},
-    {"v_sad_u16", 3, [](u32 a, u32 b, u32 c) {
-       return c + static_cast<u32>(std::abs(static_cast<i32>(a & 0xffff) - static_cast<i32>(b & 0xffff)) +
-                                   std::abs(static_cast<i32>(a >> 16) - static_cast<i32>(b >> 16)));
+    {"v_sad_u16", 3,
+     [](u32 a, u32 b, u32 c) {
+       return c + static_cast<u32>(
+                      std::abs(static_cast<i32>(a & 0xffff) - static_cast<i32>(b & 0xffff)) +
+                      std::abs(static_cast<i32>(a >> 16) - static_cast<i32>(b >> 16)));
      }},
     {"v_sad_u32", 3, [](u32 a, u32 b, u32 c) { return (std::max(a, b) - std::min(a, b)) + c; }},
-    {"v_lerp_u8", 3, [](u32 a, u32 b, u32 c) {
+    {"v_lerp_u8", 3,
+     [](u32 a, u32 b, u32 c) {
        u32 r = 0;
-       for (int n = 0; n < 32; n += 8) r |= ((a >> n & 255) + (b >> n & 255) + (c >> n & 1)) / 2 << n;
+       for (int n = 0; n < 32; n += 8)
+         r |= ((a >> n & 255) + (b >> n & 255) + (c >> n & 1)) / 2 << n;
        return r;
      }},
     {"v_mad_u32_u16", 3, [](u32 a, u32 b, u32 c) { return (a & 0xffff) * (b & 0xffff) + c; }},
     {"v_mad_i32_i16", 3, [](u32 a, u32 b, u32 c) { return static_cast<u32>(sh(a) * sh(b)) + c; }},
-    {"v_pk_add_u16", 2, [](u32 a, u32 b, u32) {
-       return both(a, b, 0, [](u32 x, u32 y, u32) { return x + y; });
-     }, false, Format::Vop3p},
-    {"v_pk_add_u16", 2, [](u32 a, u32 b, u32) {
+    {"v_pk_add_u16", 2,
+     [](u32 a, u32 b, u32) { return both(a, b, 0, [](u32 x, u32 y, u32) { return x + y; }); },
+     false, Format::Vop3p},
+    {"v_pk_add_u16", 2,
+     [](u32 a, u32 b, u32) {
        return both(a, b, 0, [](u32 x, u32 y, u32) { return std::min(x + y, 0xffffu); });
-     }, true, Format::Vop3p},
-    {"v_pk_sub_i16", 2, [](u32 a, u32 b, u32) {
+     },
+     true, Format::Vop3p},
+    {"v_pk_sub_i16", 2,
+     [](u32 a, u32 b, u32) {
        return both(a, b, 0, [](u32 x, u32 y, u32) {
          return static_cast<u32>(std::clamp(sh(x) - sh(y), -0x8000, 0x7fff)) & 0xffff;
        });
-     }, true, Format::Vop3p},
-    {"v_pk_mad_i16", 3, [](u32 a, u32 b, u32 c) {
+     },
+     true, Format::Vop3p},
+    {"v_pk_mad_i16", 3,
+     [](u32 a, u32 b, u32 c) {
        return both(a, b, c, [](u32 x, u32 y, u32 z) { return x * y + z; });
-     }, false, Format::Vop3p},
-    {"v_pk_ashrrev_i16", 2, [](u32 a, u32 b, u32) {
-       return both(a, b, 0, [](u32 x, u32 y, u32) { return static_cast<u32>(sh(y) >> x % 16) & 0xffff; });
-     }, false, Format::Vop3p},
-    {"v_pk_min_i16", 2, [](u32 a, u32 b, u32) {
+     },
+     false, Format::Vop3p},
+    {"v_pk_ashrrev_i16", 2,
+     [](u32 a, u32 b, u32) {
+       return both(a, b, 0,
+                   [](u32 x, u32 y, u32) { return static_cast<u32>(sh(y) >> x % 16) & 0xffff; });
+     },
+     false, Format::Vop3p},
+    {"v_pk_min_i16", 2,
+     [](u32 a, u32 b, u32) {
        return both(a, b, 0, [](u32 x, u32 y, u32) { return sh(x) < sh(y) ? x : y; });
-     }, false, Format::Vop3p},
-    {"v_dot4_i32_i8", 3, [](u32 a, u32 b, u32 c) { return dot(a, b, 8, true, true, c); }, false, Format::Vop3p},
-    {"v_dot4_u32_u8", 3, [](u32 a, u32 b, u32 c) { return dot(a, b, 8, false, false, c); }, false, Format::Vop3p},
-    {"v_dot8_i32_i4", 3, [](u32 a, u32 b, u32 c) { return dot(a, b, 4, true, true, c); }, false, Format::Vop3p},
-    {"v_dot8_u32_u4", 3, [](u32 a, u32 b, u32 c) { return dot(a, b, 4, false, false, c); }, false, Format::Vop3p},
-    {"v_dot2_i32_i16", 3, [](u32 a, u32 b, u32 c) { return dot(a, b, 16, true, true, c); }, false, Format::Vop3p},
-    {"v_cvt_pk_i16_i32", 2, [](u32 a, u32 b, u32) {
-       const auto c = [](i64 x) { return static_cast<u32>(std::clamp<i64>(x, -0x8000, 0x7fff)) & 0xffff; };
+     },
+     false, Format::Vop3p},
+    {"v_dot4_i32_i8", 3, [](u32 a, u32 b, u32 c) { return dot(a, b, 8, true, true, c); }, false,
+     Format::Vop3p},
+    {"v_dot4_u32_u8", 3, [](u32 a, u32 b, u32 c) { return dot(a, b, 8, false, false, c); }, false,
+     Format::Vop3p},
+    {"v_dot8_i32_i4", 3, [](u32 a, u32 b, u32 c) { return dot(a, b, 4, true, true, c); }, false,
+     Format::Vop3p},
+    {"v_dot8_u32_u4", 3, [](u32 a, u32 b, u32 c) { return dot(a, b, 4, false, false, c); }, false,
+     Format::Vop3p},
+    {"v_dot2_i32_i16", 3, [](u32 a, u32 b, u32 c) { return dot(a, b, 16, true, true, c); }, false,
+     Format::Vop3p},
+    {"v_cvt_pk_i16_i32", 2,
+     [](u32 a, u32 b, u32) {
+       const auto c = [](i64 x) {
+         return static_cast<u32>(std::clamp<i64>(x, -0x8000, 0x7fff)) & 0xffff;
+       };
        return c(sx(a)) | c(sx(b)) << 16;
      }},
-    {"v_cvt_pk_u16_u32", 2, [](u32 a, u32 b, u32) { return std::min(a, 0xffffu) | std::min(b, 0xffffu) << 16; }},
-    {"v_sat_pk_u8_i16", 1, [](u32 a, u32, u32) {
+    {"v_cvt_pk_u16_u32", 2,
+     [](u32 a, u32 b, u32) { return std::min(a, 0xffffu) | std::min(b, 0xffffu) << 16; }},
+    {"v_sat_pk_u8_i16", 1,
+     [](u32 a, u32, u32) {
        return static_cast<u32>(std::clamp(sh(a), 0, 255) | std::clamp(sh(a >> 16), 0, 255) << 8);
      }},
 };
@@ -229,7 +273,8 @@ TEST(ValuInteger, Wide) {
         ASSERT_EQ(t.wave.s[20 + lane / 32] >> lane % 32 & 1, static_cast<u32>(sum >> 64));
         const __int128 signed_sum = static_cast<__int128>(sx(x)) * sx(y) + static_cast<i64>(c);
         ASSERT_EQ(t.reg64(18, lane), static_cast<u64>(signed_sum));
-        ASSERT_EQ(t.wave.s[22 + lane / 32] >> lane % 32 & 1, static_cast<u32>(signed_sum >> 64 & 1));
+        ASSERT_EQ(t.wave.s[22 + lane / 32] >> lane % 32 & 1,
+                  static_cast<u32>(signed_sum >> 64 & 1));
       }
     }
   }
@@ -252,7 +297,9 @@ TEST(ValuInteger, CarriesChainTo64Bits) {
       const u64 active = kSomeLanes & (lanes == 64 ? ~u64{0} : 0xffffffffu);
       EXPECT_EQ(t.wave.vcc() & ~active, 0u);  // inactive lanes get 0
       // wave32 leaves the upper half alone
-      if (lanes == 32) { EXPECT_EQ(t.wave.s[kVccHi], 0xffffffffu); }
+      if (lanes == 32) {
+        EXPECT_EQ(t.wave.s[kVccHi], 0xffffffffu);
+      }
       Instruction high = make("v_add_co_ci_u32", v(5), {v(1), v(3), kVccLo}, Format::Vop2);
       high.sdst = kVccLo;
       run(t, high, which);
@@ -276,8 +323,11 @@ TEST(ValuInteger, CarriesChainTo64Bits) {
 
 TEST(ValuInteger, BytePermute) {
   // Selector values of V_PERM_B32: 0..3 bytes of S1, 4..7 of S0, 8..11 signs, 12 zero, 13.. ones.
-  const u32 rows[][2] = {{0x03020100, 0x44332291}, {0x07060504, 0x88e76655}, {0x0c0d0b0a, 0x00ffff00},
-                         {0x09080004, 0x00009155}, {0x00040105, 0x91552266}};
+  const u32 rows[][2] = {{0x03020100, 0x44332291},
+                         {0x07060504, 0x88e76655},
+                         {0x0c0d0b0a, 0x00ffff00},
+                         {0x09080004, 0x00009155},
+                         {0x00040105, 0x91552266}};
   for (const Flavour which : flavours()) {
     for (const auto& row : rows) {
       TestWave t;
@@ -340,26 +390,34 @@ TEST(ValuInteger, QuadSums) {
 // --- Comparisons ---------------------------------------------------------------------------------
 
 template <class T>
-void check_compares(const char* suffix, bool floating, std::function<T(TestWave&, unsigned, unsigned)> get,
+void check_compares(const char* suffix, bool floating,
+                    std::function<T(TestWave&, unsigned, unsigned)> get,
                     std::function<void(TestWave&, Inputs&, unsigned, unsigned)> put) {
   struct Compare {
     const char* name;
     bool (*of)(T, T);
   };
   const Compare integer[] = {
-      {"f", [](T, T) { return false; }},      {"lt", [](T a, T b) { return a < b; }},
+      {"f", [](T, T) { return false; }},       {"lt", [](T a, T b) { return a < b; }},
       {"eq", [](T a, T b) { return a == b; }}, {"le", [](T a, T b) { return a <= b; }},
       {"gt", [](T a, T b) { return a > b; }},  {"ne", [](T a, T b) { return a != b; }},
       {"ge", [](T a, T b) { return a >= b; }}, {"t", [](T, T) { return true; }}};
-  const Compare real[] = {
-      {"f", [](T, T) { return false; }},       {"lt", [](T a, T b) { return a < b; }},
-      {"eq", [](T a, T b) { return a == b; }},  {"le", [](T a, T b) { return a <= b; }},
-      {"gt", [](T a, T b) { return a > b; }},   {"lg", [](T a, T b) { return a < b || a > b; }},
-      {"ge", [](T a, T b) { return a >= b; }},  {"o", [](T a, T b) { return a == a && b == b; }},
-      {"u", [](T a, T b) { return a != a || b != b; }}, {"nge", [](T a, T b) { return !(a >= b); }},
-      {"nlg", [](T a, T b) { return !(a < b || a > b); }}, {"ngt", [](T a, T b) { return !(a > b); }},
-      {"nle", [](T a, T b) { return !(a <= b); }}, {"neq", [](T a, T b) { return a != b; }},
-      {"nlt", [](T a, T b) { return !(a < b); }}, {"t", [](T, T) { return true; }}};
+  const Compare real[] = {{"f", [](T, T) { return false; }},
+                          {"lt", [](T a, T b) { return a < b; }},
+                          {"eq", [](T a, T b) { return a == b; }},
+                          {"le", [](T a, T b) { return a <= b; }},
+                          {"gt", [](T a, T b) { return a > b; }},
+                          {"lg", [](T a, T b) { return a < b || a > b; }},
+                          {"ge", [](T a, T b) { return a >= b; }},
+                          {"o", [](T a, T b) { return a == a && b == b; }},
+                          {"u", [](T a, T b) { return a != a || b != b; }},
+                          {"nge", [](T a, T b) { return !(a >= b); }},
+                          {"nlg", [](T a, T b) { return !(a < b || a > b); }},
+                          {"ngt", [](T a, T b) { return !(a > b); }},
+                          {"nle", [](T a, T b) { return !(a <= b); }},
+                          {"neq", [](T a, T b) { return a != b; }},
+                          {"nlt", [](T a, T b) { return !(a < b); }},
+                          {"t", [](T, T) { return true; }}};
   const auto all = floating ? std::span<const Compare>(real) : std::span<const Compare>(integer);
   for (const Flavour which : flavours()) {
     for (const Compare& compare : all) {
@@ -372,8 +430,10 @@ void check_compares(const char* suffix, bool floating, std::function<T(TestWave&
         t.wave.s[30] = t.wave.s[31] = 0xffffffff;
         for (unsigned lane = 0; lane < 64; ++lane) {
           put(t, in, 0, lane);
-          if (lane % 3 == 0) t.reg(2, lane) = t.reg(0, lane), t.reg(3, lane) = t.reg(1, lane);
-          else put(t, in, 2, lane);
+          if (lane % 3 == 0)
+            t.reg(2, lane) = t.reg(0, lane), t.reg(3, lane) = t.reg(1, lane);
+          else
+            put(t, in, 2, lane);
         }
         u64 expected = 0;
         for (unsigned lane = 0; lane < t.wave.lanes; ++lane) {
@@ -381,7 +441,8 @@ void check_compares(const char* suffix, bool floating, std::function<T(TestWave&
             expected |= u64{1} << lane;
           }
         }
-        const std::string name = std::string(cmpx ? "v_cmpx_" : "v_cmp_") + compare.name + "_" + suffix;
+        const std::string name =
+            std::string(cmpx ? "v_cmpx_" : "v_cmp_") + compare.name + "_" + suffix;
         Instruction i = make(name, cmpx && arch == Arch::Rdna3 ? std::uint16_t{kExecLo} : s(30),
                              {v(0), v(2)}, Format::Vopc);
         const u64 before = t.wave.exec();
@@ -392,7 +453,9 @@ void check_compares(const char* suffix, bool floating, std::function<T(TestWave&
         } else {
           EXPECT_EQ(t.wave.s[31], 0xffffffffu);
         }
-        if (!cmpx || arch == Arch::Cdna3) { ASSERT_EQ(mask, expected) << name; }
+        if (!cmpx || arch == Arch::Cdna3) {
+          ASSERT_EQ(mask, expected) << name;
+        }
         ASSERT_EQ(t.wave.exec(), cmpx ? expected : before) << name;
       }
     }
@@ -400,37 +463,68 @@ void check_compares(const char* suffix, bool floating, std::function<T(TestWave&
 }
 
 TEST(ValuCompare, Integers) {
-  const auto put = [](TestWave& t, Inputs& in, unsigned n, unsigned lane) { t.set64(n, lane, in.u64()); };
-  check_compares<u32>("u32", false, [](TestWave& t, unsigned n, unsigned l) { return t.reg(n, l); }, put);
-  check_compares<i32>("i32", false, [](TestWave& t, unsigned n, unsigned l) { return static_cast<i32>(t.reg(n, l)); }, put);
-  check_compares<u64>("u64", false, [](TestWave& t, unsigned n, unsigned l) { return t.reg64(n, l); }, put);
-  check_compares<i64>("i64", false, [](TestWave& t, unsigned n, unsigned l) { return static_cast<i64>(t.reg64(n, l)); }, put);
-  check_compares<std::uint16_t>("u16", false, [](TestWave& t, unsigned n, unsigned l) { return static_cast<std::uint16_t>(t.reg(n, l)); }, put);
-  check_compares<std::int16_t>("i16", false, [](TestWave& t, unsigned n, unsigned l) { return static_cast<std::int16_t>(t.reg(n, l)); }, put);
+  const auto put = [](TestWave& t, Inputs& in, unsigned n, unsigned lane) {
+    t.set64(n, lane, in.u64());
+  };
+  check_compares<u32>(
+      "u32", false, [](TestWave& t, unsigned n, unsigned l) { return t.reg(n, l); }, put);
+  check_compares<i32>(
+      "i32", false,
+      [](TestWave& t, unsigned n, unsigned l) { return static_cast<i32>(t.reg(n, l)); }, put);
+  check_compares<u64>(
+      "u64", false, [](TestWave& t, unsigned n, unsigned l) { return t.reg64(n, l); }, put);
+  check_compares<i64>(
+      "i64", false,
+      [](TestWave& t, unsigned n, unsigned l) { return static_cast<i64>(t.reg64(n, l)); }, put);
+  check_compares<std::uint16_t>(
+      "u16", false,
+      [](TestWave& t, unsigned n, unsigned l) { return static_cast<std::uint16_t>(t.reg(n, l)); },
+      put);
+  check_compares<std::int16_t>(
+      "i16", false,
+      [](TestWave& t, unsigned n, unsigned l) { return static_cast<std::int16_t>(t.reg(n, l)); },
+      put);
 }
 
 TEST(ValuCompare, Floats) {
-  check_compares<float>("f32", true, [](TestWave& t, unsigned n, unsigned l) { return as_float(t.reg(n, l)); },
-      [](TestWave& t, Inputs& in, unsigned n, unsigned lane) { t.reg(n, lane) = lane % 7 == 1 ? 0x7fc00000 : in.f32(); });
-  check_compares<double>("f64", true, [](TestWave& t, unsigned n, unsigned l) { return as_double(t.reg64(n, l)); },
-      [](TestWave& t, Inputs& in, unsigned n, unsigned lane) { t.set64(n, lane, lane % 7 == 1 ? 0x7ff8000000000000 : in.f64()); });
-  check_compares<float>("f16", true,
+  check_compares<float>(
+      "f32", true, [](TestWave& t, unsigned n, unsigned l) { return as_float(t.reg(n, l)); },
+      [](TestWave& t, Inputs& in, unsigned n, unsigned lane) {
+        t.reg(n, lane) = lane % 7 == 1 ? 0x7fc00000 : in.f32();
+      });
+  check_compares<double>(
+      "f64", true, [](TestWave& t, unsigned n, unsigned l) { return as_double(t.reg64(n, l)); },
+      [](TestWave& t, Inputs& in, unsigned n, unsigned lane) {
+        t.set64(n, lane, lane % 7 == 1 ? 0x7ff8000000000000 : in.f64());
+      });
+  check_compares<float>(
+      "f16", true,
       [](TestWave& t, unsigned n, unsigned l) {
         const u32 h = t.reg(n, l) & 0xffff;
         const float m = (h & 0x7c00) == 0x7c00 ? ((h & 0x3ff) != 0 ? NAN : INFINITY)
                         : (h & 0x7c00) == 0    ? std::ldexp(static_cast<float>(h & 0x3ff), -24)
-                                               : std::ldexp(static_cast<float>((h & 0x3ff) | 0x400), static_cast<int>(h >> 10 & 31) - 25);
+                                               : std::ldexp(static_cast<float>((h & 0x3ff) | 0x400),
+                                                            static_cast<int>(h >> 10 & 31) - 25);
         return (h & 0x8000) != 0 ? -m : m;
       },
-      [](TestWave& t, Inputs& in, unsigned n, unsigned lane) { t.reg(n, lane) = lane % 7 == 1 ? 0x7e01 : in.f16(); });
+      [](TestWave& t, Inputs& in, unsigned n, unsigned lane) {
+        t.reg(n, lane) = lane % 7 == 1 ? 0x7e01 : in.f16();
+      });
 }
 
 TEST(ValuCompare, Classes) {
   // Bits of V_CMP_CLASS: sNaN qNaN -inf -normal -denormal -0 +0 +denormal +normal +inf.
   const u32 f32[] = {0x7f800001, 0xffc00000, 0xff800000, 0xbf800000, 0x80000001,
                      0x80000000, 0x00000000, 0x007fffff, 0x00800000, 0x7f800000};
-  const u64 f64[] = {0x7ff0000000000001, 0xfff8000000000000, 0xfff0000000000000, 0xbff0000000000000,
-                     0x8000000000000001, 0x8000000000000000, 0, 0x000fffffffffffff, 0x0010000000000000,
+  const u64 f64[] = {0x7ff0000000000001,
+                     0xfff8000000000000,
+                     0xfff0000000000000,
+                     0xbff0000000000000,
+                     0x8000000000000001,
+                     0x8000000000000000,
+                     0,
+                     0x000fffffffffffff,
+                     0x0010000000000000,
                      0x7ff0000000000000};
   const u32 f16[] = {0x7c01, 0xfe00, 0xfc00, 0xbc00, 0x8001, 0x8000, 0, 0x03ff, 0x0400, 0x7c00};
   for (const Flavour which : flavours()) {
@@ -451,6 +545,17 @@ TEST(ValuCompare, Classes) {
       EXPECT_EQ(t.wave.s[12 + lane / 32] >> lane % 32 & 1, expected) << lane;
       EXPECT_EQ(t.wave.s[14 + lane / 32] >> lane % 32 & 1, expected) << lane;
     }
+  }
+}
+
+TEST(ValuCompare, MaskInTheLastScalarRegisterStaysInside) {
+  for (const Flavour which : flavours()) {
+    TestWave t(Arch::Rdna3);
+    run(t, make("v_cmp_t_u32", kExecHi, {v(0), v(0)}, Format::Vopc), which);
+    EXPECT_EQ(t.wave.s[kExecHi], 0xffffffffu);
+    EXPECT_FALSE(t.wave.scc);  // what follows the registers in a Wave
+    EXPECT_EQ(t.wave.state, WaveState::Running);
+    EXPECT_EQ(t.wave.lanes, 64);
   }
 }
 

@@ -100,7 +100,7 @@ TEST_P(ValuLane, HalfConversionIsExactBothWays) {
       ASSERT_EQ(t.reg(2, lane) & 0xffff, nan ? h | 0x200 : h);
       if (nan) continue;
       const int e = static_cast<int>(h >> 10 & 31);
-      const float m = e == 31 ? INFINITY
+      const float m = e == 31  ? INFINITY
                       : e == 0 ? std::ldexp(static_cast<float>(h & 0x3ff), -24)
                                : std::ldexp(static_cast<float>((h & 0x3ff) + 1024), e - 25);
       ASSERT_EQ(t.reg(1, lane), bits((h & 0x8000) != 0 ? -m : m));
@@ -124,10 +124,18 @@ TEST_P(ValuLane, PackingConversions) {
 TEST_P(ValuLane, EightBitFloatsOfGfx942) {
   // FNUZ encodings: E4M3 bias 8, largest 240; E5M2 bias 16, largest 57344; 0x80 is the only NaN
   // (OCP-style tables of the AMD CDNA3 ISA, "FP8 and BF8").
-  const struct { u32 byte; float fp8, bf8; } rows[] = {
-      {0x00, 0, 0},             {0x01, 0x1p-10f, 0x1p-17f}, {0x07, 0x7p-10f, 0x1.cp-15f},
-      {0x08, 0x1p-7f, 0x1p-14f}, {0x40, 1.0f, 1.0f},         {0xc0, -1.0f, -1.0f},
-      {0x7f, 240.0f, 57344.0f}, {0xff, -240.0f, -57344.0f}, {0x45, 1.625f, 2.5f}};
+  const struct {
+    u32 byte;
+    float fp8, bf8;
+  } rows[] = {{0x00, 0, 0},
+              {0x01, 0x1p-10f, 0x1p-17f},
+              {0x07, 0x7p-10f, 0x1.cp-15f},
+              {0x08, 0x1p-7f, 0x1p-14f},
+              {0x40, 1.0f, 1.0f},
+              {0xc0, -1.0f, -1.0f},
+              {0x7f, 240.0f, 57344.0f},
+              {0xff, -240.0f, -57344.0f},
+              {0x45, 1.625f, 2.5f}};
   for (const auto& row : rows) {
     EXPECT_EQ(as_float(one("v_cvt_f32_fp8", row.byte)), row.fp8) << row.byte;
     EXPECT_EQ(as_float(one("v_cvt_f32_bf8", row.byte)), row.bf8) << row.byte;
@@ -221,7 +229,8 @@ TEST_P(ValuLane, PermuteRows) {
     for (const bool across : {false, true}) {
       t.wave.set_exec(kSomeLanes);
       for (unsigned lane = 0; lane < 64; ++lane) t.reg(0, lane) = 900 + lane, t.reg(1, lane) = 1;
-      Instruction i = make(across ? "v_permlanex16_b32" : "v_permlane16_b32", v(1), {v(0), s(2), s(3)});
+      Instruction i =
+          make(across ? "v_permlanex16_b32" : "v_permlane16_b32", v(1), {v(0), s(2), s(3)});
       i.op_sel = static_cast<std::uint8_t>(flags);
       run(t, i, GetParam());
       for (unsigned lane = 0; lane < 64; ++lane) {
@@ -270,7 +279,7 @@ TEST_P(ValuLane, SwapsMovesAndAccumulationRegisters) {
 
 TEST_P(ValuLane, MixedPrecision) {
   TestWave t;
-  t.fill(0, 0x40003c00);   // halves 2, 1
+  t.fill(0, 0x40003c00);  // halves 2, 1
   t.fill(1, bits(10.0f));
   t.fill(2, bits(0.25f));
   t.fill(4, 0xaaaabbbb);
@@ -327,7 +336,8 @@ TEST_P(ValuLane, DualIssueReadsBeforeItWrites) {
     // Accumulators and the mask from VCC.
     t.fill(4, bits(1.0f)), t.fill(5, 7), t.fill(6, 8);
     t.wave.s[kVccLo] = 0x00000f0f;
-    Instruction i = dual("v_fmac_f32", v(4), {v(3), v(3)}, "v_cndmask_b32", v(5), {v(5), v(6), kVccLo});
+    Instruction i =
+        dual("v_fmac_f32", v(4), {v(3), v(3)}, "v_cndmask_b32", v(5), {v(5), v(6), kVccLo});
     run(t, i, GetParam());
     EXPECT_EQ(as_float(t.reg(4, 0)), 5.0f);
     EXPECT_EQ(t.reg(5, 0), 8u);

@@ -9,7 +9,9 @@
 namespace kiln::vgpu::isa::test {
 namespace {
 
-bool flushed(float f) { return f != 0 && std::fabs(f) < 0x1p-126f; }
+bool flushed(float f) {
+  return f != 0 && std::fabs(f) < 0x1p-126f;
+}
 
 /// Within one unit in the last place of the exact value, which is given to long double precision.
 void expect_close(const char* name, float x, float got, long double exact) {
@@ -74,35 +76,61 @@ TEST(ValuMath, SpecialValues) {
     std::uint32_t in, out;
   };
   const Row rows[] = {
-      {"v_rcp_f32", 0, kInf},          {"v_rcp_f32", kMinusZero, kMinusInf},
-      {"v_rcp_f32", kInf, 0},          {"v_rcp_f32", kMinusInf, kMinusZero},
-      {"v_rcp_f32", kNan, kNan},       {"v_rcp_f32", 0x40000000, 0x3f000000},
+      {"v_rcp_f32", 0, kInf},
+      {"v_rcp_f32", kMinusZero, kMinusInf},
+      {"v_rcp_f32", kInf, 0},
+      {"v_rcp_f32", kMinusInf, kMinusZero},
+      {"v_rcp_f32", kNan, kNan},
+      {"v_rcp_f32", 0x40000000, 0x3f000000},
       {"v_rcp_f32", 0x00000001, kInf},  // a denormal counts as zero
-      {"v_rsq_f32", 0, kInf},          {"v_rsq_f32", kMinusZero, kMinusInf},
-      {"v_rsq_f32", 0xbf800000, kNan}, {"v_rsq_f32", kInf, 0},
-      {"v_sqrt_f32", 0, 0},            {"v_sqrt_f32", kMinusZero, kMinusZero},
-      {"v_sqrt_f32", 0xbf800000, kNan},{"v_sqrt_f32", kInf, kInf},
-      {"v_exp_f32", 0, kOne},          {"v_exp_f32", kMinusInf, 0},
-      {"v_exp_f32", kInf, kInf},       {"v_exp_f32", kNan, kNan},
-      {"v_exp_f32", 0x43000000, kInf}, {"v_exp_f32", 0xc3180000, 0},
+      {"v_rsq_f32", 0, kInf},
+      {"v_rsq_f32", kMinusZero, kMinusInf},
+      {"v_rsq_f32", 0xbf800000, kNan},
+      {"v_rsq_f32", kInf, 0},
+      {"v_sqrt_f32", 0, 0},
+      {"v_sqrt_f32", kMinusZero, kMinusZero},
+      {"v_sqrt_f32", 0xbf800000, kNan},
+      {"v_sqrt_f32", kInf, kInf},
+      {"v_exp_f32", 0, kOne},
+      {"v_exp_f32", kMinusInf, 0},
+      {"v_exp_f32", kInf, kInf},
+      {"v_exp_f32", kNan, kNan},
+      {"v_exp_f32", 0x43000000, kInf},
+      {"v_exp_f32", 0xc3180000, 0},
       {"v_exp_f32", 0x40400000, 0x41000000},
-      {"v_log_f32", 0, kMinusInf},     {"v_log_f32", kMinusZero, kMinusInf},
-      {"v_log_f32", kOne, 0},          {"v_log_f32", kInf, kInf},
-      {"v_log_f32", 0xbf800000, kNan}, {"v_log_f32", 0x41000000, 0x40400000},
-      {"v_sin_f32", 0, 0},             {"v_sin_f32", kMinusZero, kMinusZero},
-      {"v_sin_f32", 0x3e800000, kOne}, {"v_sin_f32", 0x3f000000, 0},
-      {"v_sin_f32", kInf, kNan},       {"v_cos_f32", 0, kOne},
-      {"v_cos_f32", 0x3f000000, 0xbf800000}, {"v_cos_f32", 0x3e800000, 0},
-      {"v_cos_f32", 0x44000000, kOne}, {"v_sin_f32", 0x44000000, 0},  // beyond 256 turns
-      {"v_fract_f32", 0xbe800000, 0x3f400000}, {"v_fract_f32", 0x80000001, 0x3f7fffff},
-      {"v_trunc_f32", 0xbf000000, kMinusZero}, {"v_ceil_f32", 0xbf000000, kMinusZero},
-      {"v_floor_f32", 0x80000001, 0xbf800000}, {"v_rndne_f32", 0x3f000000, 0},
-      {"v_rndne_f32", 0x3fc00000, 0x40000000}, {"v_rndne_f32", 0xc0200000, 0xc0000000},
+      {"v_log_f32", 0, kMinusInf},
+      {"v_log_f32", kMinusZero, kMinusInf},
+      {"v_log_f32", kOne, 0},
+      {"v_log_f32", kInf, kInf},
+      {"v_log_f32", 0xbf800000, kNan},
+      {"v_log_f32", 0x41000000, 0x40400000},
+      {"v_sin_f32", 0, 0},
+      {"v_sin_f32", kMinusZero, kMinusZero},
+      {"v_sin_f32", 0x3e800000, kOne},
+      {"v_sin_f32", 0x3f000000, 0},
+      {"v_sin_f32", kInf, kNan},
+      {"v_cos_f32", 0, kOne},
+      {"v_cos_f32", 0x3f000000, 0xbf800000},
+      {"v_cos_f32", 0x3e800000, 0},
+      {"v_cos_f32", 0x44000000, kOne},
+      {"v_sin_f32", 0x44000000, 0},  // beyond 256 turns
+      {"v_fract_f32", 0xbe800000, 0x3f400000},
+      {"v_fract_f32", 0x80000001, 0x3f7fffff},
+      {"v_trunc_f32", 0xbf000000, kMinusZero},
+      {"v_ceil_f32", 0xbf000000, kMinusZero},
+      {"v_floor_f32", 0x80000001, 0xbf800000},
+      {"v_rndne_f32", 0x3f000000, 0},
+      {"v_rndne_f32", 0x3fc00000, 0x40000000},
+      {"v_rndne_f32", 0xc0200000, 0xc0000000},
       {"v_rndne_f32", 0x4b000001, 0x4b000001},
-      {"v_frexp_mant_f32", 0xc0400000, 0xbf400000}, {"v_frexp_mant_f32", 0, 0},
-      {"v_frexp_mant_f32", 1, 0x3f000000},     {"v_frexp_mant_f32", kMinusInf, kNan | 1u << 31},
-      {"v_frexp_exp_i32_f32", 0xc0400000, 2},  {"v_frexp_exp_i32_f32", 0, 0},
-      {"v_frexp_exp_i32_f32", 1, 0xffffff6c},  {"v_frexp_exp_i32_f32", kInf, 0},
+      {"v_frexp_mant_f32", 0xc0400000, 0xbf400000},
+      {"v_frexp_mant_f32", 0, 0},
+      {"v_frexp_mant_f32", 1, 0x3f000000},
+      {"v_frexp_mant_f32", kMinusInf, kNan | 1u << 31},
+      {"v_frexp_exp_i32_f32", 0xc0400000, 2},
+      {"v_frexp_exp_i32_f32", 0, 0},
+      {"v_frexp_exp_i32_f32", 1, 0xffffff6c},
+      {"v_frexp_exp_i32_f32", kInf, 0},
   };
   for (const Flavour which : flavours()) {
     for (const Row& row : rows) {
@@ -136,8 +164,10 @@ TEST(ValuMath, TrigonometryInTurns) {
       for (unsigned lane = 0; lane < 64; ++lane) {
         const long double x = as_float(t.reg(0, lane));
         const long double turn = x - std::nearbyint(x);
-        EXPECT_NEAR(as_float(t.reg(1, lane)), static_cast<double>(std::sin(turn * two_pi)), 0x1p-24);
-        EXPECT_NEAR(as_float(t.reg(2, lane)), static_cast<double>(std::cos(turn * two_pi)), 0x1p-24);
+        EXPECT_NEAR(as_float(t.reg(1, lane)), static_cast<double>(std::sin(turn * two_pi)),
+                    0x1p-24);
+        EXPECT_NEAR(as_float(t.reg(2, lane)), static_cast<double>(std::cos(turn * two_pi)),
+                    0x1p-24);
       }
     }
   }

@@ -3,6 +3,8 @@
 // Threading: one test at a time.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -13,20 +15,30 @@
 #include <string>
 #include <vector>
 
-#include <gtest/gtest.h>
-
 #include "vgpu/isa/semantics.hpp"
 #include "vgpu/isa/wave.hpp"
 
 namespace kiln::vgpu::isa::test {
 
-inline constexpr std::uint16_t v(unsigned n) { return static_cast<std::uint16_t>(kVgpr0 + n); }
-inline constexpr std::uint16_t s(unsigned n) { return static_cast<std::uint16_t>(kSgpr0 + n); }
+inline constexpr std::uint16_t v(unsigned n) {
+  return static_cast<std::uint16_t>(kVgpr0 + n);
+}
+inline constexpr std::uint16_t s(unsigned n) {
+  return static_cast<std::uint16_t>(kSgpr0 + n);
+}
 
-inline std::uint32_t bits(float f) { return std::bit_cast<std::uint32_t>(f); }
-inline std::uint64_t bits(double d) { return std::bit_cast<std::uint64_t>(d); }
-inline float as_float(std::uint32_t b) { return std::bit_cast<float>(b); }
-inline double as_double(std::uint64_t b) { return std::bit_cast<double>(b); }
+inline std::uint32_t bits(float f) {
+  return std::bit_cast<std::uint32_t>(f);
+}
+inline std::uint64_t bits(double d) {
+  return std::bit_cast<std::uint64_t>(d);
+}
+inline float as_float(std::uint32_t b) {
+  return std::bit_cast<float>(b);
+}
+inline double as_double(std::uint64_t b) {
+  return std::bit_cast<double>(b);
+}
 
 /// MODE as compute kernels start: round to even, all denormals, DX10_CLAMP, IEEE.
 inline constexpr std::uint32_t kComputeMode = 0x3f0;

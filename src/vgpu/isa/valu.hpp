@@ -56,16 +56,21 @@ struct alignas(64) LaneBuffer {
 
 /// What lane functions may ask of the wave and the instruction.
 struct Env {
-  bool ieee;                    ///< MODE.IEEE
-  bool rdna;                    ///< RDNA3 rules where generations differ
+  bool ieee;  ///< MODE.IEEE
+  bool rdna;  ///< RDNA3 rules where generations differ
   bool dx10_clamp;
-  bool fp16_overflow_clamps;    ///< MODE.FP16_OVFL
+  bool fp16_overflow_clamps;        ///< MODE.FP16_OVFL
   std::uint8_t round32, round16;    ///< MODE.FP_ROUND: 0 even, 1 +inf, 2 -inf, 3 zero
   std::uint8_t denorm32, denorm16;  ///< MODE.FP_DENORM: bit 0 keeps inputs, bit 1 keeps outputs
 
   KILN_ALWAYS_INLINE explicit Env(const Wave& w)
-      : ieee((w.mode & 0x200) != 0), rdna(w.arch != Arch::Cdna3), dx10_clamp((w.mode & 0x100) != 0),
-        fp16_overflow_clamps((w.mode & 0x800000) != 0), round32(w.mode & 3), round16((w.mode >> 2) & 3), denorm32((w.mode >> 4) & 3),
+      : ieee((w.mode & 0x200) != 0),
+        rdna(w.arch != Arch::Cdna3),
+        dx10_clamp((w.mode & 0x100) != 0),
+        fp16_overflow_clamps((w.mode & 0x800000) != 0),
+        round32(w.mode & 3),
+        round16((w.mode >> 2) & 3),
+        denorm32((w.mode >> 4) & 3),
         denorm16((w.mode >> 6) & 3) {}
 };
 
@@ -74,13 +79,13 @@ using Core = void (*)(void* out, Bits32* mask, const void* const* src, const Env
 
 /// Properties of an operation beyond its types.
 enum Flag : unsigned {
-  kAccumulate = 1,    ///< the destination is also the last source (v_fmac, v_dot2c)
-  kRaw = 2,           ///< float operands and results pass without denormal flush (moves, class)
-  kFlushAlways = 4,   ///< binary32 denormals are flushed whatever MODE says
-  kKeepHigh = 8,      ///< gfx9: a 16-bit result leaves the other half alone
-  kVccSource = 16,    ///< the mask operand is VCC where the encoding names none
-  kCmpx = 32,         ///< the mask result goes to EXEC
-  kRoundEven = 64,    ///< ignores MODE.FP_ROUND
+  kAccumulate = 1,       ///< the destination is also the last source (v_fmac, v_dot2c)
+  kRaw = 2,              ///< float operands and results pass without denormal flush (moves, class)
+  kFlushAlways = 4,      ///< binary32 denormals are flushed whatever MODE says
+  kKeepHigh = 8,         ///< gfx9: a 16-bit result leaves the other half alone
+  kVccSource = 16,       ///< the mask operand is VCC where the encoding names none
+  kCmpx = 32,            ///< the mask result goes to EXEC
+  kRoundEven = 64,       ///< ignores MODE.FP_ROUND
   kSignModifiers = 128,  ///< 32-bit integers that take abs and neg all the same (v_cndmask_b32)
 };
 
@@ -89,7 +94,7 @@ struct Operation {
   Core core = nullptr;
   Core saturated = nullptr;  ///< replaces core when the instruction says clamp (integers)
   Type result = Type::None;
-  bool mask = false;         ///< there is a lane-mask result
+  bool mask = false;  ///< there is a lane-mask result
   std::uint8_t sources = 0;
   Type source[4] = {Type::None, Type::None, Type::None, Type::None};
   unsigned flags = 0;
@@ -102,7 +107,8 @@ std::uint64_t scalar_bits(const Wave& w, const Instruction& i, unsigned operand,
 /// Operand of 32 bits a lane: a register itself, or the scalar copied to all lanes of `room`.
 const void* broadcast(const Wave& w, const Instruction& i, unsigned operand, Type type,
                       LaneBuffer& room);
-const void* fetch64(const Wave& w, const Instruction& i, unsigned operand, Type type, LaneBuffer& room);
+const void* fetch64(const Wave& w, const Instruction& i, unsigned operand, Type type,
+                    LaneBuffer& room);
 const void* fetch_half(const Wave& w, const Instruction& i, unsigned operand, LaneBuffer& room);
 const void* fetch_mask(const Wave& w, unsigned operand, LaneBuffer& room);
 
@@ -138,17 +144,28 @@ void complete_operands(Instruction& i, const Operation& op);
 
 // --- From a lane function to a handler ---------------------------------------------------------
 
-template <class T> inline constexpr Type kTypeOf = Type::None;
-template <> inline constexpr Type kTypeOf<float> = Type::F32;
-template <> inline constexpr Type kTypeOf<double> = Type::F64;
-template <> inline constexpr Type kTypeOf<std::uint32_t> = Type::B32;
-template <> inline constexpr Type kTypeOf<std::int32_t> = Type::B32;
-template <> inline constexpr Type kTypeOf<std::uint64_t> = Type::B64;
-template <> inline constexpr Type kTypeOf<std::int64_t> = Type::I64;
-template <> inline constexpr Type kTypeOf<std::uint16_t> = Type::U16;
-template <> inline constexpr Type kTypeOf<std::int16_t> = Type::I16;
-template <> inline constexpr Type kTypeOf<half> = Type::F16;
-template <> inline constexpr Type kTypeOf<bool> = Type::Mask;
+template <class T>
+inline constexpr Type kTypeOf = Type::None;
+template <>
+inline constexpr Type kTypeOf<float> = Type::F32;
+template <>
+inline constexpr Type kTypeOf<double> = Type::F64;
+template <>
+inline constexpr Type kTypeOf<std::uint32_t> = Type::B32;
+template <>
+inline constexpr Type kTypeOf<std::int32_t> = Type::B32;
+template <>
+inline constexpr Type kTypeOf<std::uint64_t> = Type::B64;
+template <>
+inline constexpr Type kTypeOf<std::int64_t> = Type::I64;
+template <>
+inline constexpr Type kTypeOf<std::uint16_t> = Type::U16;
+template <>
+inline constexpr Type kTypeOf<std::int16_t> = Type::I16;
+template <>
+inline constexpr Type kTypeOf<half> = Type::F16;
+template <>
+inline constexpr Type kTypeOf<bool> = Type::Mask;
 
 template <class R>
 struct ResultOf {
@@ -175,10 +192,14 @@ KILN_ALWAYS_INLINE T load_lane(const void* from, std::size_t lane) {
     return std::bit_cast<T>(std::uint64_t{static_cast<const Bits64*>(from)[lane]});
   } else {
     const std::uint32_t bits = static_cast<const Bits32*>(from)[lane];
-    if constexpr (std::is_same_v<T, bool>) return bits != 0;
-    else if constexpr (std::is_same_v<T, half>) return half{std::bit_cast<float>(bits)};
-    else if constexpr (sizeof(T) == 2) return static_cast<T>(bits);
-    else return std::bit_cast<T>(bits);
+    if constexpr (std::is_same_v<T, bool>)
+      return bits != 0;
+    else if constexpr (std::is_same_v<T, half>)
+      return half{std::bit_cast<float>(bits)};
+    else if constexpr (sizeof(T) == 2)
+      return static_cast<T>(bits);
+    else
+      return std::bit_cast<T>(bits);
   }
 }
 
@@ -205,7 +226,7 @@ KILN_ALWAYS_INLINE void store_result(void* out, Bits32* mask, std::size_t lane, 
 }
 template <class T>
 KILN_ALWAYS_INLINE void store_result(void* out, Bits32* mask, std::size_t lane,
-                                    WithMask<T> result) {
+                                     WithMask<T> result) {
   store_lane(out, lane, result.value);
   mask[lane] = 0u - static_cast<std::uint32_t>(result.mask);
 }
@@ -227,16 +248,17 @@ struct LaneFunction {
       KILN_LANE_LOOP
       for (std::size_t n = 0; n < 32; ++n) {
         const std::size_t lane = half_wave + n;
-        if constexpr (kEnv) store_result(out, mask, lane, F(load_lane<A>(src, lane)..., env));
-        else store_result(out, mask, lane, F(load_lane<A>(src, lane)...));
+        if constexpr (kEnv)
+          store_result(out, mask, lane, F(load_lane<A>(src, lane)..., env));
+        else
+          store_result(out, mask, lane, F(load_lane<A>(src, lane)...));
       }
     }
   }
 
   template <std::size_t... I>
   KILN_ALWAYS_INLINE static void spread(void* out, Bits32* mask, const void* const* src,
-                                        const Env& env, unsigned lanes,
-                                        std::index_sequence<I...>) {
+                                        const Env& env, unsigned lanes, std::index_sequence<I...>) {
     loop(out, mask, env, lanes, src[I]...);
   }
 
@@ -310,8 +332,8 @@ inline constexpr bool kIsFloat =
 
 /// Writes what the core made of a plain instruction.
 template <class D, unsigned kFlags>
-KILN_ALWAYS_INLINE void finish_plain(Wave& w, const Instruction& i, LaneBuffer& out, LaneBuffer& mask,
-                                     std::uint64_t exec) {
+KILN_ALWAYS_INLINE void finish_plain(Wave& w, const Instruction& i, LaneBuffer& out,
+                                     LaneBuffer& mask, std::uint64_t exec) {
   using Result = typename D::Result;
   if constexpr (Result::kType == Type::F16) {
     floats_to_halves(&out, &out, 0, w.lanes);

@@ -7,29 +7,78 @@
 namespace kiln::vgpu::isa::KILN_ISA_NS {
 namespace {
 
-template <class T> KILN_ALWAYS_INLINE T number(T v) { return v; }
-KILN_ALWAYS_INLINE float number(half v) { return v.value; }
+template <class T>
+KILN_ALWAYS_INLINE T number(T v) {
+  return v;
+}
+KILN_ALWAYS_INLINE float number(half v) {
+  return v.value;
+}
 
-template <class T> KILN_ALWAYS_INLINE bool never(T, T) { return false; }
-template <class T> KILN_ALWAYS_INLINE bool always(T, T) { return true; }
-template <class T> KILN_ALWAYS_INLINE bool lt(T a, T b) { return number(a) < number(b); }
-template <class T> KILN_ALWAYS_INLINE bool eq(T a, T b) { return number(a) == number(b); }
-template <class T> KILN_ALWAYS_INLINE bool le(T a, T b) { return number(a) <= number(b); }
-template <class T> KILN_ALWAYS_INLINE bool gt(T a, T b) { return number(a) > number(b); }
-template <class T> KILN_ALWAYS_INLINE bool ge(T a, T b) { return number(a) >= number(b); }
-template <class T> KILN_ALWAYS_INLINE bool ne(T a, T b) { return number(a) != number(b); }
-template <class T> KILN_ALWAYS_INLINE bool nlt(T a, T b) { return !(number(a) < number(b)); }
-template <class T> KILN_ALWAYS_INLINE bool nle(T a, T b) { return !(number(a) <= number(b)); }
-template <class T> KILN_ALWAYS_INLINE bool ngt(T a, T b) { return !(number(a) > number(b)); }
-template <class T> KILN_ALWAYS_INLINE bool nge(T a, T b) { return !(number(a) >= number(b)); }
-template <class T> KILN_ALWAYS_INLINE bool unordered(T a, T b) {
+template <class T>
+KILN_ALWAYS_INLINE bool never(T, T) {
+  return false;
+}
+template <class T>
+KILN_ALWAYS_INLINE bool always(T, T) {
+  return true;
+}
+template <class T>
+KILN_ALWAYS_INLINE bool lt(T a, T b) {
+  return number(a) < number(b);
+}
+template <class T>
+KILN_ALWAYS_INLINE bool eq(T a, T b) {
+  return number(a) == number(b);
+}
+template <class T>
+KILN_ALWAYS_INLINE bool le(T a, T b) {
+  return number(a) <= number(b);
+}
+template <class T>
+KILN_ALWAYS_INLINE bool gt(T a, T b) {
+  return number(a) > number(b);
+}
+template <class T>
+KILN_ALWAYS_INLINE bool ge(T a, T b) {
+  return number(a) >= number(b);
+}
+template <class T>
+KILN_ALWAYS_INLINE bool ne(T a, T b) {
+  return number(a) != number(b);
+}
+template <class T>
+KILN_ALWAYS_INLINE bool nlt(T a, T b) {
+  return !(number(a) < number(b));
+}
+template <class T>
+KILN_ALWAYS_INLINE bool nle(T a, T b) {
+  return !(number(a) <= number(b));
+}
+template <class T>
+KILN_ALWAYS_INLINE bool ngt(T a, T b) {
+  return !(number(a) > number(b));
+}
+template <class T>
+KILN_ALWAYS_INLINE bool nge(T a, T b) {
+  return !(number(a) >= number(b));
+}
+template <class T>
+KILN_ALWAYS_INLINE bool unordered(T a, T b) {
   return __builtin_isunordered(number(a), number(b));
 }
-template <class T> KILN_ALWAYS_INLINE bool ordered(T a, T b) { return !unordered(a, b); }
-template <class T> KILN_ALWAYS_INLINE bool lg(T a, T b) {
+template <class T>
+KILN_ALWAYS_INLINE bool ordered(T a, T b) {
+  return !unordered(a, b);
+}
+template <class T>
+KILN_ALWAYS_INLINE bool lg(T a, T b) {
   return __builtin_islessgreater(number(a), number(b));
 }
-template <class T> KILN_ALWAYS_INLINE bool nlg(T a, T b) { return !lg(a, b); }
+template <class T>
+KILN_ALWAYS_INLINE bool nlg(T a, T b) {
+  return !lg(a, b);
+}
 
 /// Bit of v_cmp_class's mask: 0 signalling NaN, 1 quiet NaN, 2..5 -inf, -normal, -denormal, -0,
 /// 6..9 the same positive, upwards.
@@ -57,35 +106,24 @@ KILN_ALWAYS_INLINE bool class_f16(half v, u32 mask) {
   return (mask >> class_bit<u32>(bits, 0x8000u, 0x7c00u, 0x0400u, 0x0200u) & 1) != 0;
 }
 
-#define KILN_COMPARE(name, type, function)                  \
-  {"v_cmp_" name, lanes<function<type>>},                   \
-  {"v_cmpx_" name, lanes<function<type>, kCmpx>}
-#define KILN_INTEGER_COMPARES(suffix, type)     \
-  KILN_COMPARE("f_" suffix, type, never),       \
-  KILN_COMPARE("lt_" suffix, type, lt),         \
-  KILN_COMPARE("eq_" suffix, type, eq),         \
-  KILN_COMPARE("le_" suffix, type, le),         \
-  KILN_COMPARE("gt_" suffix, type, gt),         \
-  KILN_COMPARE("ne_" suffix, type, ne),         \
-  KILN_COMPARE("ge_" suffix, type, ge),         \
-  KILN_COMPARE("t_" suffix, type, always)
-#define KILN_FLOAT_COMPARES(suffix, type)       \
-  KILN_COMPARE("f_" suffix, type, never),       \
-  KILN_COMPARE("lt_" suffix, type, lt),         \
-  KILN_COMPARE("eq_" suffix, type, eq),         \
-  KILN_COMPARE("le_" suffix, type, le),         \
-  KILN_COMPARE("gt_" suffix, type, gt),         \
-  KILN_COMPARE("lg_" suffix, type, lg),         \
-  KILN_COMPARE("ge_" suffix, type, ge),         \
-  KILN_COMPARE("o_" suffix, type, ordered),     \
-  KILN_COMPARE("u_" suffix, type, unordered),   \
-  KILN_COMPARE("nge_" suffix, type, nge),       \
-  KILN_COMPARE("nlg_" suffix, type, nlg),       \
-  KILN_COMPARE("ngt_" suffix, type, ngt),       \
-  KILN_COMPARE("nle_" suffix, type, nle),       \
-  KILN_COMPARE("neq_" suffix, type, ne),        \
-  KILN_COMPARE("nlt_" suffix, type, nlt),       \
-  KILN_COMPARE("t_" suffix, type, always)
+#define KILN_COMPARE(name, type, function)       \
+  {"v_cmp_" name, lanes<function<type>>}, {      \
+    "v_cmpx_" name, lanes<function<type>, kCmpx> \
+  }
+#define KILN_INTEGER_COMPARES(suffix, type)                                       \
+  KILN_COMPARE("f_" suffix, type, never), KILN_COMPARE("lt_" suffix, type, lt),   \
+      KILN_COMPARE("eq_" suffix, type, eq), KILN_COMPARE("le_" suffix, type, le), \
+      KILN_COMPARE("gt_" suffix, type, gt), KILN_COMPARE("ne_" suffix, type, ne), \
+      KILN_COMPARE("ge_" suffix, type, ge), KILN_COMPARE("t_" suffix, type, always)
+#define KILN_FLOAT_COMPARES(suffix, type)                                                 \
+  KILN_COMPARE("f_" suffix, type, never), KILN_COMPARE("lt_" suffix, type, lt),           \
+      KILN_COMPARE("eq_" suffix, type, eq), KILN_COMPARE("le_" suffix, type, le),         \
+      KILN_COMPARE("gt_" suffix, type, gt), KILN_COMPARE("lg_" suffix, type, lg),         \
+      KILN_COMPARE("ge_" suffix, type, ge), KILN_COMPARE("o_" suffix, type, ordered),     \
+      KILN_COMPARE("u_" suffix, type, unordered), KILN_COMPARE("nge_" suffix, type, nge), \
+      KILN_COMPARE("nlg_" suffix, type, nlg), KILN_COMPARE("ngt_" suffix, type, ngt),     \
+      KILN_COMPARE("nle_" suffix, type, nle), KILN_COMPARE("neq_" suffix, type, ne),      \
+      KILN_COMPARE("nlt_" suffix, type, nlt), KILN_COMPARE("t_" suffix, type, always)
 
 constexpr Semantics kRows[] = {
     KILN_FLOAT_COMPARES("f16", half),
@@ -109,6 +147,8 @@ constexpr Semantics kRows[] = {
 
 }  // namespace
 
-void compare_rows(SemanticsSink& sink) { sink.add(kRows); }
+void compare_rows(SemanticsSink& sink) {
+  sink.add(kRows);
+}
 
 }  // namespace kiln::vgpu::isa::KILN_ISA_NS

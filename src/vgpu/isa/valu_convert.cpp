@@ -52,7 +52,9 @@ KILN_ALWAYS_INLINE u32 pair(i32 low, i32 high) {
   return (static_cast<u32>(low) & 0xffff) | static_cast<u32>(high) << 16;
 }
 
-KILN_ALWAYS_INLINE i32 to_i32_floor(float f) { return to_i32(__builtin_floorf(f)); }
+KILN_ALWAYS_INLINE i32 to_i32_floor(float f) {
+  return to_i32(__builtin_floorf(f));
+}
 KILN_ALWAYS_INLINE i32 to_i32_nearest(float f) {
   // Halves go up; binary64 keeps the sum exact.
   return to_i32(__builtin_floor(static_cast<double>(f) + 0.5));
@@ -93,9 +95,15 @@ KILN_ALWAYS_INLINE u32 insert_byte(float f, u32 which, u32 rest) {
   const u32 shift = 8 * (which & 3);
   return (rest & ~(0xffu << shift)) | static_cast<u32>(to_range(f, 0, 255)) << shift;
 }
-KILN_ALWAYS_INLINE i32 saturate_i16(i32 v) { return v < -0x8000 ? -0x8000 : v > 0x7fff ? 0x7fff : v; }
-KILN_ALWAYS_INLINE u32 saturate_u16(u32 v) { return v > 0xffff ? 0xffff : v; }
-KILN_ALWAYS_INLINE u32 saturate_u8(i32 v) { return static_cast<u32>(v < 0 ? 0 : v > 255 ? 255 : v); }
+KILN_ALWAYS_INLINE i32 saturate_i16(i32 v) {
+  return v < -0x8000 ? -0x8000 : v > 0x7fff ? 0x7fff : v;
+}
+KILN_ALWAYS_INLINE u32 saturate_u16(u32 v) {
+  return v > 0xffff ? 0xffff : v;
+}
+KILN_ALWAYS_INLINE u32 saturate_u8(i32 v) {
+  return static_cast<u32>(v < 0 ? 0 : v > 255 ? 255 : v);
+}
 
 struct Fp8 {
   static constexpr int kMantissa = 3, kBias = 8;
@@ -178,10 +186,14 @@ template <class Format>
 Handler stochastic_select(Instruction& i) {
   constexpr unsigned kFlags = kAccumulate | kRoundEven;
   switch (i.op_sel >> 2 & 3) {
-    case 0: return lanes<stochastic_float8<Format, 0>, kFlags>(i);
-    case 1: return lanes<stochastic_float8<Format, 1>, kFlags>(i);
-    case 2: return lanes<stochastic_float8<Format, 2>, kFlags>(i);
-    default: return lanes<stochastic_float8<Format, 3>, kFlags>(i);
+    case 0:
+      return lanes<stochastic_float8<Format, 0>, kFlags>(i);
+    case 1:
+      return lanes<stochastic_float8<Format, 1>, kFlags>(i);
+    case 2:
+      return lanes<stochastic_float8<Format, 2>, kFlags>(i);
+    default:
+      return lanes<stochastic_float8<Format, 3>, kFlags>(i);
   }
 }
 
@@ -212,9 +224,8 @@ constexpr Semantics kRows[] = {
     {"v_cvt_f32_ubyte1", lanes<from_ubyte<1>>},
     {"v_cvt_f32_ubyte2", lanes<from_ubyte<2>>},
     {"v_cvt_f32_ubyte3", lanes<from_ubyte<3>>},
-    {"v_cvt_off_f32_i4", lanes<[](u32 v) {
-       return static_cast<float>((static_cast<i32>(v << 28) >> 28)) * 0.0625f;
-     }>},
+    {"v_cvt_off_f32_i4",
+     lanes<[](u32 v) { return static_cast<float>((static_cast<i32>(v << 28) >> 28)) * 0.0625f; }>},
     {"v_cvt_norm_i16_f16",
      lanes<[](half h) { return static_cast<i16>(snorm(h.value)); }, kKeepHigh | kRoundEven>},
     {"v_cvt_norm_u16_f16",
@@ -233,12 +244,10 @@ constexpr Semantics kRows[] = {
      }>},
     {"v_cvt_pk_u16_f32",
      lanes<[](float a, float b) { return pair(to_range(a, 0, 0xffff), to_range(b, 0, 0xffff)); }>},
-    {"v_cvt_pk_i16_i32", lanes<[](i32 a, i32 b) {
-       return pair(saturate_i16(a), saturate_i16(b));
-     }>},
-    {"v_cvt_pk_u16_u32", lanes<[](u32 a, u32 b) {
-       return saturate_u16(a) | saturate_u16(b) << 16;
-     }>},
+    {"v_cvt_pk_i16_i32",
+     lanes<[](i32 a, i32 b) { return pair(saturate_i16(a), saturate_i16(b)); }>},
+    {"v_cvt_pk_u16_u32",
+     lanes<[](u32 a, u32 b) { return saturate_u16(a) | saturate_u16(b) << 16; }>},
     {"v_cvt_pk_u8_f32", lanes<insert_byte>},
     {"v_cvt_pkaccum_u8_f32", lanes<insert_byte, kAccumulate>},
     {"v_sat_pk_u8_i16", lanes<[](u32 v) {
@@ -258,6 +267,8 @@ constexpr Semantics kRows[] = {
 
 }  // namespace
 
-void convert_rows(SemanticsSink& sink) { sink.add(kRows); }
+void convert_rows(SemanticsSink& sink) {
+  sink.add(kRows);
+}
 
 }  // namespace kiln::vgpu::isa::KILN_ISA_NS

@@ -8,10 +8,18 @@
 namespace kiln::vgpu::isa::KILN_ISA_NS {
 namespace {
 
-KILN_ALWAYS_INLINE float low_half(u32 v) { return float_of(float_bits_of_half(v & 0xffff)); }
-KILN_ALWAYS_INLINE float high_half(u32 v) { return float_of(float_bits_of_half(v >> 16)); }
-KILN_ALWAYS_INLINE float low_bf16(u32 v) { return float_of(v << 16); }
-KILN_ALWAYS_INLINE float high_bf16(u32 v) { return float_of(v & 0xffff0000u); }
+KILN_ALWAYS_INLINE float low_half(u32 v) {
+  return float_of(float_bits_of_half(v & 0xffff));
+}
+KILN_ALWAYS_INLINE float high_half(u32 v) {
+  return float_of(float_bits_of_half(v >> 16));
+}
+KILN_ALWAYS_INLINE float low_bf16(u32 v) {
+  return float_of(v << 16);
+}
+KILN_ALWAYS_INLINE float high_bf16(u32 v) {
+  return float_of(v & 0xffff0000u);
+}
 
 // Products are exact in binary32; the sums are rounded one after the other, low element first.
 KILN_ALWAYS_INLINE float dot2_f16(u32 a, u32 b, float c) {
@@ -61,7 +69,7 @@ KILN_ALWAYS_INLINE i32 dot_signed(u32 a, u32 b, i32 c) {
 template <unsigned kBits, bool kSignedA, bool kSignedB>
 KILN_ALWAYS_INLINE i32 dot_signed_sat(u32 a, u32 b, i32 c) {
   const i64 sum = i64{dot<kBits, kSignedA, kSignedB>(a, b)} + c;
-  return static_cast<i32>(sum < -0x80000000ll ? -0x80000000ll
+  return static_cast<i32>(sum < -0x80000000ll  ? -0x80000000ll
                           : sum > 0x7fffffffll ? 0x7fffffffll
                                                : sum);
 }
@@ -82,7 +90,8 @@ const void* halves(const Wave& w, const Instruction& i, unsigned k, bool floatin
   const unsigned low = (i.op_sel >> k & 1) != 0 ? 16 : 0;
   const unsigned high = (i.op_sel_hi >> k & 1) != 0 ? 16 : 0;
   u32 flip = 0;
-  if (floating) flip = ((i.neg >> k & 1) != 0 ? 0x8000u : 0) | ((i.abs >> k & 1) != 0 ? 1u << 31 : 0);
+  if (floating)
+    flip = ((i.neg >> k & 1) != 0 ? 0x8000u : 0) | ((i.abs >> k & 1) != 0 ? 1u << 31 : 0);
   if (low == 0 && high == 16 && flip == 0) return bits;
   const auto* in = static_cast<const Bits32*>(bits);
   auto* out = reinterpret_cast<Bits32*>(&room);
@@ -196,8 +205,7 @@ constexpr Semantics kRows[] = {
     {"v_dot2acc_f32_bf16", lanes<dot2_bf16, kAccumulate>},
     {"v_dot2_f16_f16", lanes<dot2_f16_f16>},
     {"v_dot2_bf16_bf16", lanes<dot2_bf16_bf16>},
-    {"v_dot2_i32_i16",
-     kDot<dot_signed<16, true, true>, false, dot_signed_sat<16, true, true>>},
+    {"v_dot2_i32_i16", kDot<dot_signed<16, true, true>, false, dot_signed_sat<16, true, true>>},
     {"v_dot2_u32_u16", kDot<dot_unsigned<16>, false, dot_unsigned_sat<16>>},
     {"v_dot4_i32_i8", kDot<dot_signed<8, true, true>, false, dot_signed_sat<8, true, true>>},
     {"v_dot4_u32_u8", kDot<dot_unsigned<8>, false, dot_unsigned_sat<8>>},
@@ -218,6 +226,8 @@ constexpr Semantics kRows[] = {
 
 }  // namespace
 
-void dot_rows(SemanticsSink& sink) { sink.add(kRows); }
+void dot_rows(SemanticsSink& sink) {
+  sink.add(kRows);
+}
 
 }  // namespace kiln::vgpu::isa::KILN_ISA_NS

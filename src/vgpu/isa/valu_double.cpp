@@ -10,9 +10,15 @@
 namespace kiln::vgpu::isa::KILN_ISA_NS {
 namespace {
 
-KILN_ALWAYS_INLINE double add(double a, double b) { return a + b; }
-KILN_ALWAYS_INLINE double mul(double a, double b) { return a * b; }
-KILN_ALWAYS_INLINE double fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
+KILN_ALWAYS_INLINE double add(double a, double b) {
+  return a + b;
+}
+KILN_ALWAYS_INLINE double mul(double a, double b) {
+  return a * b;
+}
+KILN_ALWAYS_INLINE double fma(double a, double b, double c) {
+  return __builtin_fma(a, b, c);
+}
 KILN_ALWAYS_INLINE double minimum(double a, double b, const Env& e) {
   return choose_number<false>(a, b, e);
 }
@@ -31,7 +37,9 @@ KILN_ALWAYS_INLINE double fract(double x) {
   return f >= 1.0 ? 0x1.fffffffffffffp-1 : f;
 }
 
-KILN_ALWAYS_INLINE int exponent_of(double x) { return static_cast<int>(bits_of(x) >> 52 & 0x7ff); }
+KILN_ALWAYS_INLINE int exponent_of(double x) {
+  return static_cast<int>(bits_of(x) >> 52 & 0x7ff);
+}
 KILN_ALWAYS_INLINE bool is_special(double x) {
   return (x == 0) | !(__builtin_fabs(x) < __builtin_inf());
 }
@@ -62,8 +70,8 @@ double scale(double x, i32 power) {
   const int offset = exponent_of(x) != 0 ? 0 : 64;
   const double normal = offset != 0 ? x * 0x1p64 : x;
   const i64 exponent = exponent_of(normal) - 1023;
-  const double mantissa = double_of((bits_of(normal) & 0x800fffffffffffffull) |
-                                    0x3ff0000000000000ull);
+  const double mantissa =
+      double_of((bits_of(normal) & 0x800fffffffffffffull) | 0x3ff0000000000000ull);
   const i64 target = exponent - offset + p;
   if (target >= -1022) {
     if (target > 1023) return mantissa * 0x1p1023 * 2.0;
@@ -164,6 +172,8 @@ constexpr Semantics kRows[] = {
 
 }  // namespace
 
-void double_rows(SemanticsSink& sink) { sink.add(kRows); }
+void double_rows(SemanticsSink& sink) {
+  sink.add(kRows);
+}
 
 }  // namespace kiln::vgpu::isa::KILN_ISA_NS

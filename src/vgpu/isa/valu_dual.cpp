@@ -11,8 +11,8 @@ namespace kiln::vgpu::isa::KILN_ISA_NS {
 namespace {
 
 KILN_ALWAYS_INLINE float dot2_f16(u32 a, u32 b, float c) {
-  const float low = float_of(float_bits_of_half(a & 0xffff)) *
-                    float_of(float_bits_of_half(b & 0xffff));
+  const float low =
+      float_of(float_bits_of_half(a & 0xffff)) * float_of(float_bits_of_half(b & 0xffff));
   const float high = float_of(float_bits_of_half(a >> 16)) * float_of(float_bits_of_half(b >> 16));
   return (c + low) + high;
 }
@@ -47,7 +47,8 @@ KILN_ALWAYS_INLINE void compute(const Wave& w, const Instruction& i, const std::
 
 template <auto F>
 void half_x(Wave& w, const Instruction& i) {
-  if (!in_plain_mode(w)) [[unlikely]] return run_apart(w, i, kOperation<F>);
+  if (!in_plain_mode(w)) [[unlikely]]
+    return run_apart(w, i, kOperation<F>);
   LaneBuffer out;
   compute<F>(w, i, i.src, out, typename Described<F>::Args());
   i.execute_y(w, i);
@@ -79,7 +80,9 @@ constexpr Row row(std::string_view name, bool accumulates = false) {
   return {name, half_x<F>, half_y<F>, accumulates};
 }
 
-KILN_ALWAYS_INLINE float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+KILN_ALWAYS_INLINE float fma(float a, float b, float c) {
+  return __builtin_fmaf(a, b, c);
+}
 
 constexpr Row kRows[] = {
     row<fma>("v_fmac_f32", true),
@@ -126,6 +129,8 @@ constexpr Semantics kTable[] = {{"v_dual", select_dual}};
 
 }  // namespace
 
-void dual_rows(SemanticsSink& sink) { sink.add(kTable); }
+void dual_rows(SemanticsSink& sink) {
+  sink.add(kTable);
+}
 
 }  // namespace kiln::vgpu::isa::KILN_ISA_NS

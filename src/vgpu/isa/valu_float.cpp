@@ -12,11 +12,21 @@
 namespace kiln::vgpu::isa::KILN_ISA_NS {
 namespace {
 
-constexpr float add(float a, float b) { return a + b; }
-constexpr float sub(float a, float b) { return a - b; }
-constexpr float subrev(float a, float b) { return b - a; }
-constexpr float mul(float a, float b) { return a * b; }
-KILN_ALWAYS_INLINE float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+constexpr float add(float a, float b) {
+  return a + b;
+}
+constexpr float sub(float a, float b) {
+  return a - b;
+}
+constexpr float subrev(float a, float b) {
+  return b - a;
+}
+constexpr float mul(float a, float b) {
+  return a * b;
+}
+KILN_ALWAYS_INLINE float fma(float a, float b, float c) {
+  return __builtin_fmaf(a, b, c);
+}
 
 // "DX9 rules": 0 times anything is +0.
 KILN_ALWAYS_INLINE float mul_zero(float a, float b) {
@@ -55,10 +65,18 @@ KILN_ALWAYS_INLINE float mullit(float a, float b, float c) {
   return dark ? kMost : a * b;
 }
 
-KILN_ALWAYS_INLINE half add_half(half a, half b) { return {a.value + b.value}; }
-KILN_ALWAYS_INLINE half sub_half(half a, half b) { return {a.value - b.value}; }
-KILN_ALWAYS_INLINE half subrev_half(half a, half b) { return {b.value - a.value}; }
-KILN_ALWAYS_INLINE half mul_half(half a, half b) { return {a.value * b.value}; }
+KILN_ALWAYS_INLINE half add_half(half a, half b) {
+  return {a.value + b.value};
+}
+KILN_ALWAYS_INLINE half sub_half(half a, half b) {
+  return {a.value - b.value};
+}
+KILN_ALWAYS_INLINE half subrev_half(half a, half b) {
+  return {b.value - a.value};
+}
+KILN_ALWAYS_INLINE half mul_half(half a, half b) {
+  return {a.value * b.value};
+}
 KILN_ALWAYS_INLINE half fma_half(half a, half b, half c, const Env& e) {
   return {fma_to_odd(a.value, b.value, c.value, e)};
 }
@@ -66,8 +84,12 @@ KILN_ALWAYS_INLINE half mac_half(half a, half b, half c, const Env& e) {
   // Unfused on gfx9: the product is rounded to binary16 first.
   return {round_to_half(a.value * b.value, e) + c.value};
 }
-KILN_ALWAYS_INLINE half min_half(half a, half b, const Env& e) { return {min_number(a.value, b.value, e)}; }
-KILN_ALWAYS_INLINE half max_half(half a, half b, const Env& e) { return {max_number(a.value, b.value, e)}; }
+KILN_ALWAYS_INLINE half min_half(half a, half b, const Env& e) {
+  return {min_number(a.value, b.value, e)};
+}
+KILN_ALWAYS_INLINE half max_half(half a, half b, const Env& e) {
+  return {max_number(a.value, b.value, e)};
+}
 KILN_ALWAYS_INLINE half min3_half(half a, half b, half c, const Env& e) {
   return {min3(a.value, b.value, c.value, e)};
 }
@@ -140,6 +162,8 @@ constexpr Semantics kRows[] = {
 
 }  // namespace
 
-void float_rows(SemanticsSink& sink) { sink.add(kRows); }
+void float_rows(SemanticsSink& sink) {
+  sink.add(kRows);
+}
 
 }  // namespace kiln::vgpu::isa::KILN_ISA_NS

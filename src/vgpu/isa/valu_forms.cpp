@@ -71,11 +71,10 @@ const void* select_lanes(const Wave& w, const Instruction& i, const void* from,
       source = (lane & ~7u) | ((i.dpp >> (3 * (lane & 7))) & 7);
     } else {
       source = dpp16_source(i.dpp & 0x1ff, lane, w.lanes, rdna);
-      writes = ((i.row_mask >> (lane >> 4)) & 1) != 0 &&
-               ((i.bank_mask >> ((lane >> 2) & 3)) & 1) != 0;
+      writes =
+          ((i.row_mask >> (lane >> 4)) & 1) != 0 && ((i.bank_mask >> ((lane >> 2) & 3)) & 1) != 0;
     }
-    const bool valid =
-        source != kNoLane && (i.fetch_inactive || ((exec >> source) & 1) != 0);
+    const bool valid = source != kNoLane && (i.fetch_inactive || ((exec >> source) & 1) != 0);
     // Without a valid source lane: zero where bound_ctrl (and DPP8) asks for it, else no write.
     if (!valid && !i.bound_ctrl && i.lanes == Lanes::Dpp16) writes = false;
     out[lane] = valid ? in[source] : 0;
@@ -88,8 +87,8 @@ const void* select_lanes(const Wave& w, const Instruction& i, const void* from,
 const void* source_bits(const Wave& w, const Instruction& i, unsigned k, Type type,
                         std::uint64_t& enabled, LaneBuffer& room) {
   const unsigned operand = i.src[k];
-  const void* bits = operand >= kVgpr0 ? w.v[operand - kVgpr0].lane
-                                       : broadcast(w, i, operand, type, room);
+  const void* bits =
+      operand >= kVgpr0 ? w.v[operand - kVgpr0].lane : broadcast(w, i, operand, type, room);
   if (i.lanes == Lanes::Plain) return bits;
   if (i.lanes != Lanes::Sdwa) {
     return k == 0 ? select_lanes(w, i, bits, enabled, room) : bits;
@@ -104,8 +103,8 @@ const void* source_bits(const Wave& w, const Instruction& i, unsigned k, Type ty
   auto* out = reinterpret_cast<Bits32*>(&room);
   for (std::size_t n = 0; n < kMaxLanes; ++n) {
     const std::uint32_t top = in[n] << up;
-    out[n] = extend ? static_cast<std::uint32_t>(static_cast<std::int32_t>(top) >> down)
-                    : top >> down;
+    out[n] =
+        extend ? static_cast<std::uint32_t>(static_cast<std::int32_t>(top) >> down) : top >> down;
   }
   return &room;
 }

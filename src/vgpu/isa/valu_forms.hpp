@@ -22,8 +22,7 @@ const void* packed_bits(const Wave& w, const Instruction& i, unsigned k, Type ty
                         std::uint64_t& enabled, LaneBuffer& room);
 
 /// One register of the pair that a packed binary32 source is.
-const void* pair_half(const Wave& w, const Instruction& i, unsigned k, bool high,
-                      LaneBuffer& room);
+const void* pair_half(const Wave& w, const Instruction& i, unsigned k, bool high, LaneBuffer& room);
 
 /// Stores an SDWA result as dst_sel and dst_unused say; false in other forms.
 bool store_sdwa(Wave& w, const Instruction& i, LaneBuffer& result, std::uint64_t enabled);

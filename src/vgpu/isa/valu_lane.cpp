@@ -48,13 +48,19 @@ void permute_rows(Wave& w, const Instruction& i, unsigned flip_row) {
   for (unsigned lane = 0; lane < w.lanes; ++lane) {
     const unsigned row = (lane & ~15u) ^ flip_row;
     const unsigned source = row | static_cast<unsigned>(selectors >> (4 * (lane & 15)) & 15);
-    if (fetch_inactive || active(exec, source)) out[lane] = from[source];
-    else if (!bound_ctrl) enabled &= ~(std::uint64_t{1} << lane);
+    if (fetch_inactive || active(exec, source))
+      out[lane] = from[source];
+    else if (!bound_ctrl)
+      enabled &= ~(std::uint64_t{1} << lane);
   }
   store32(vgpr(w, i.dst), out, enabled, w.lanes);
 }
-void permlane16(Wave& w, const Instruction& i) { permute_rows(w, i, 0); }
-void permlanex16(Wave& w, const Instruction& i) { permute_rows(w, i, 16); }
+void permlane16(Wave& w, const Instruction& i) {
+  permute_rows(w, i, 0);
+}
+void permlanex16(Wave& w, const Instruction& i) {
+  permute_rows(w, i, 16);
+}
 
 void permlane64(Wave& w, const Instruction& i) {
   if (w.lanes != 64) return;  // a no-operation in wave32
@@ -158,9 +164,9 @@ void masked_quad_sad32(Wave& w, const Instruction& i) {
     const u64 data = load_lane<u64>(&window, n);
     for (unsigned part = 0; part < 4; ++part) {
       const unsigned operand = i.src[2];
-      u64 sum = operand >= kVgpr0 ? u64{w.v[operand - kVgpr0 + part].lane[n]}
-                                  : scalar32(w, i, part == 0 || operand < 128 ? operand + part
-                                                                              : unsigned{kInt0});
+      u64 sum = operand >= kVgpr0
+                    ? u64{w.v[operand - kVgpr0 + part].lane[n]}
+                    : scalar32(w, i, part == 0 || operand < 128 ? operand + part : unsigned{kInt0});
       for (unsigned byte = 0; byte < 4; ++byte) {
         const u32 a = static_cast<u32>(data >> (8 * (part + byte))) & 0xff;
         const u32 b = bytes[n] >> (8 * byte) & 0xff;
@@ -174,7 +180,9 @@ void masked_quad_sad32(Wave& w, const Instruction& i) {
   }
 }
 
-constexpr u32 same32(u32 v) { return v; }
+constexpr u32 same32(u32 v) {
+  return v;
+}
 
 constexpr Semantics kRows[] = {
     {"v_nop", no_operation},
@@ -206,6 +214,8 @@ constexpr Semantics kRows[] = {
 
 }  // namespace
 
-void lane_rows(SemanticsSink& sink) { sink.add(kRows); }
+void lane_rows(SemanticsSink& sink) {
+  sink.add(kRows);
+}
 
 }  // namespace kiln::vgpu::isa::KILN_ISA_NS

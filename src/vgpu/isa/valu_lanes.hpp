@@ -14,18 +14,26 @@ using i32 = std::int32_t;
 using u64 = std::uint64_t;
 using i64 = std::int64_t;
 
-KILN_ALWAYS_INLINE std::uint32_t bits_of(float f) { return std::bit_cast<std::uint32_t>(f); }
-KILN_ALWAYS_INLINE std::uint64_t bits_of(double f) { return std::bit_cast<std::uint64_t>(f); }
-KILN_ALWAYS_INLINE float float_of(std::uint32_t b) { return std::bit_cast<float>(b); }
-KILN_ALWAYS_INLINE double double_of(std::uint64_t b) { return std::bit_cast<double>(b); }
+KILN_ALWAYS_INLINE std::uint32_t bits_of(float f) {
+  return std::bit_cast<std::uint32_t>(f);
+}
+KILN_ALWAYS_INLINE std::uint64_t bits_of(double f) {
+  return std::bit_cast<std::uint64_t>(f);
+}
+KILN_ALWAYS_INLINE float float_of(std::uint32_t b) {
+  return std::bit_cast<float>(b);
+}
+KILN_ALWAYS_INLINE double double_of(std::uint64_t b) {
+  return std::bit_cast<double>(b);
+}
 
 /// binary16 <-> binary32 as bits, rounding to nearest even. Signalling NaNs stay signalling.
 KILN_ALWAYS_INLINE std::uint32_t float_bits_of_half(std::uint32_t h) {
   const std::uint32_t magnitude = (h & 0x7fff) << 13;
   const std::uint32_t exponent = h & 0x7c00;
   // 2^-14 is binary16's smallest normal number; the subtraction is exact.
-  const float small = std::bit_cast<float>(magnitude + 0x38800000u) -
-                      std::bit_cast<float>(0x38800000u);
+  const float small =
+      std::bit_cast<float>(magnitude + 0x38800000u) - std::bit_cast<float>(0x38800000u);
   std::uint32_t bits = magnitude + (exponent == 0x7c00 ? 0x70000000u : 0x38000000u);
   bits = exponent == 0 ? std::bit_cast<std::uint32_t>(small) : bits;
   return bits | (h & 0x8000) << 16;
@@ -79,8 +87,12 @@ KILN_ALWAYS_INLINE F choose_number(F a, F b, const Env& e) {
   return std::bit_cast<F>(result);
 }
 
-KILN_ALWAYS_INLINE float min_number(float a, float b, const Env& e) { return choose_number<false>(a, b, e); }
-KILN_ALWAYS_INLINE float max_number(float a, float b, const Env& e) { return choose_number<true>(a, b, e); }
+KILN_ALWAYS_INLINE float min_number(float a, float b, const Env& e) {
+  return choose_number<false>(a, b, e);
+}
+KILN_ALWAYS_INLINE float max_number(float a, float b, const Env& e) {
+  return choose_number<true>(a, b, e);
+}
 
 /// a * b + c for binary16 values, such that rounding the result to binary16 rounds once. The
 /// product is exact; the sum is rounded to odd, with the error that two-sum finds (Boldo and

@@ -18,7 +18,9 @@ namespace {
 
 constexpr double kRoundMagic = 0x1.8p52;  // adding it rounds a double to an integer
 
-KILN_ALWAYS_INLINE float quiet(float f) { return f + f; }
+KILN_ALWAYS_INLINE float quiet(float f) {
+  return f + f;
+}
 
 KILN_ALWAYS_INLINE float exp2_lane(float x) {
   double v = x;
@@ -109,15 +111,25 @@ KILN_ALWAYS_INLINE float cos_lane(float x) {
   return x != x ? quiet(x) : finite;
 }
 
-KILN_ALWAYS_INLINE float rcp(float x) { return 1.0f / x; }
-KILN_ALWAYS_INLINE float square_root(float x) { return __builtin_sqrtf(x); }
+KILN_ALWAYS_INLINE float rcp(float x) {
+  return 1.0f / x;
+}
+KILN_ALWAYS_INLINE float square_root(float x) {
+  return __builtin_sqrtf(x);
+}
 KILN_ALWAYS_INLINE float rsq(float x) {
   return static_cast<float>(1.0 / __builtin_sqrt(static_cast<double>(x)));
 }
 
-KILN_ALWAYS_INLINE float trunc(float x) { return __builtin_truncf(x); }
-KILN_ALWAYS_INLINE float ceil(float x) { return __builtin_ceilf(x); }
-KILN_ALWAYS_INLINE float floor(float x) { return __builtin_floorf(x); }
+KILN_ALWAYS_INLINE float trunc(float x) {
+  return __builtin_truncf(x);
+}
+KILN_ALWAYS_INLINE float ceil(float x) {
+  return __builtin_ceilf(x);
+}
+KILN_ALWAYS_INLINE float floor(float x) {
+  return __builtin_floorf(x);
+}
 KILN_ALWAYS_INLINE float round_even(float x) {
   const float magnitude = __builtin_fabsf(x);
   const float rounded = (magnitude + 0x1p23f) - 0x1p23f;
@@ -131,8 +143,12 @@ KILN_ALWAYS_INLINE float fract_below(float x) {
   const float f = x - __builtin_floorf(x);
   return f >= 1.0f ? float_of(kBelowOne) : f;
 }
-KILN_ALWAYS_INLINE float fract(float x) { return fract_below<0x3f7fffffu>(x); }
-KILN_ALWAYS_INLINE float fract16(float x) { return fract_below<0x3f7fe000u>(x); }
+KILN_ALWAYS_INLINE float fract(float x) {
+  return fract_below<0x3f7fffffu>(x);
+}
+KILN_ALWAYS_INLINE float fract16(float x) {
+  return fract_below<0x3f7fe000u>(x);
+}
 
 KILN_ALWAYS_INLINE i32 frexp_exponent(float x) {
   // Through binary64, where every binary32 number is normal.
@@ -143,8 +159,8 @@ KILN_ALWAYS_INLINE i32 frexp_exponent(float x) {
 }
 KILN_ALWAYS_INLINE float frexp_mantissa(float x) {
   const u64 bits = bits_of(static_cast<double>(x));
-  const float m = static_cast<float>(
-      double_of((bits & 0x800fffffffffffffull) | 0x3fe0000000000000ull));
+  const float m =
+      static_cast<float>(double_of((bits & 0x800fffffffffffffull) | 0x3fe0000000000000ull));
   const bool special = (x == 0.0f) | !(__builtin_fabsf(x) < __builtin_inff());
   const float passed = x != x ? quiet(x) : x;
   return special ? passed : m;
@@ -157,7 +173,9 @@ KILN_ALWAYS_INLINE float scale(float x, i32 power) {
   return static_cast<float>(static_cast<double>(x) * factor);
 }
 
-KILN_ALWAYS_INLINE u32 exponent_of(float x) { return bits_of(x) >> 23 & 0xff; }
+KILN_ALWAYS_INLINE u32 exponent_of(float x) {
+  return bits_of(x) >> 23 & 0xff;
+}
 KILN_ALWAYS_INLINE bool is_denormal(float x) {
   return exponent_of(x) == 0 && (bits_of(x) & 0x7fffffu) != 0;
 }
@@ -218,13 +236,17 @@ float div_fixup32(float q, float d, float n) {
   }
   return div_fixup(q, d, n);
 }
-half div_fixup16(half q, half d, half n) { return {div_fixup(q.value, d.value, n.value)}; }
+half div_fixup16(half q, half d, half n) {
+  return {div_fixup(q.value, d.value, n.value)};
+}
 
 template <auto F>
 KILN_ALWAYS_INLINE half as_half(half x) {
   return {F(x.value)};
 }
-KILN_ALWAYS_INLINE half scale_half(half x, i16 power) { return {scale(x.value, power)}; }
+KILN_ALWAYS_INLINE half scale_half(half x, i16 power) {
+  return {scale(x.value, power)};
+}
 KILN_ALWAYS_INLINE i16 frexp_exponent_half(half x) {
   return static_cast<i16>(frexp_exponent(x.value));
 }
@@ -275,6 +297,8 @@ constexpr Semantics kRows[] = {
 
 }  // namespace
 
-void math_rows(SemanticsSink& sink) { sink.add(kRows); }
+void math_rows(SemanticsSink& sink) {
+  sink.add(kRows);
+}
 
 }  // namespace kiln::vgpu::isa::KILN_ISA_NS

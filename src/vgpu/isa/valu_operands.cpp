@@ -38,9 +38,8 @@ std::uint32_t half_bits_directed(std::uint32_t f, unsigned rounding) {
   const int drop = exponent < -14 ? -1 - exponent : 13;
   const std::uint32_t kept = drop > 24 ? 0 : mantissa >> drop;
   const bool inexact = drop > 24 ? true : (mantissa & ((1u << drop) - 1)) != 0;
-  std::uint32_t bits = exponent < -14
-                           ? kept
-                           : (static_cast<std::uint32_t>(exponent + 14) << 10) + kept;
+  std::uint32_t bits =
+      exponent < -14 ? kept : (static_cast<std::uint32_t>(exponent + 14) << 10) + kept;
   if (inexact && away) ++bits;
   return sign | bits;
 }
@@ -109,13 +108,16 @@ std::uint64_t read_mask(const Wave& w, unsigned operand) {
   if (operand >= kInt0) return operand <= kInt0 + 64 ? operand - kInt0 : ~std::uint64_t{0};
   if (operand == kNull) return 0;
   const std::uint64_t low = w.s[operand];
-  return w.lanes == 32 ? low : low | std::uint64_t{w.s[operand + 1]} << 32;
+  // The last register has no pair: only wave32 code names it.
+  if (w.lanes == 32 || operand + 1 >= kInt0) return low;
+  return low | std::uint64_t{w.s[operand + 1]} << 32;
 }
 
 void write_mask(Wave& w, unsigned operand, std::uint64_t bits) {
   if (operand >= kInt0 || operand == kNull) return;
   w.s[operand] = static_cast<std::uint32_t>(bits);
-  if (w.lanes == 64) w.s[operand + 1] = static_cast<std::uint32_t>(bits >> 32);
+  if (w.lanes == 64 && operand + 1 < kInt0)
+    w.s[operand + 1] = static_cast<std::uint32_t>(bits >> 32);
 }
 
 const void* fetch_mask(const Wave& w, unsigned operand, LaneBuffer& room) {

@@ -29,7 +29,9 @@ class HostRounding {
   unsigned saved_;
 };
 
-bool is16or64(Type type) { return type == Type::F16 || type == Type::F64; }
+bool is16or64(Type type) {
+  return type == Type::F16 || type == Type::F64;
+}
 
 struct SignBits {
   std::uint32_t clear = 0, flip = 0;
@@ -174,8 +176,7 @@ const void* prepare(const Wave& w, const Instruction& i, const Operation& op, co
       }
       break;
     case Type::F32: {
-      const bool flush =
-          (!raw && (env.denorm32 & 1) == 0) || (op.flags & kFlushAlways) != 0;
+      const bool flush = (!raw && (env.denorm32 & 1) == 0) || (op.flags & kFlushAlways) != 0;
       if (sign.any() || flush) return modify32(bits, sign, flush, 0x00800000u, room);
       break;
     }
@@ -205,8 +206,8 @@ void write_mask_result(Wave& w, const Instruction& i, const Operation& op, LaneB
 }  // namespace
 
 bool is_plain(const Instruction& i) {
-  return i.lanes == Lanes::Plain && i.neg == 0 && i.abs == 0 && i.omod == 0 &&
-         i.op_sel == 0 && !i.clamp;
+  return i.lanes == Lanes::Plain && i.neg == 0 && i.abs == 0 && i.omod == 0 && i.op_sel == 0 &&
+         !i.clamp;
 }
 
 void complete_operands(Instruction& i, const Operation& op) {
@@ -275,8 +276,8 @@ void run_packed(Wave& w, const Instruction& i, const Operation& op) {
   const bool pairs = op.source[0] == Type::F32;
   const OutputRules rules(i, env, op.result, op.flags);
   const std::uint32_t least = pairs ? 0x00800000u : 0x38800000u;
-  const bool flush = pairs ? (env.denorm32 & 1) == 0
-                           : op.source[0] == Type::F16 && (env.denorm16 & 1) == 0;
+  const bool flush =
+      pairs ? (env.denorm32 & 1) == 0 : op.source[0] == Type::F16 && (env.denorm16 & 1) == 0;
   LaneBuffer bits[3], room[3], out[2];
   for (unsigned part = 0; part < 2; ++part) {
     const void* src[3] = {};
