@@ -1,4 +1,5 @@
-// Owns: the one entry of libkiln-vgpu-engine.so (kmd/os.hpp VgpuCreateFn).
+// Owns: the entries of libkiln-vgpu-engine.so: making a machine (kmd/os.hpp VgpuCreateFn), and the
+//   count of executed instructions.
 // Does not own: anything behind it.
 // Threading: may be called from any thread; each call makes a machine of its own.
 #include <stdio.h>
@@ -25,4 +26,8 @@ extern "C" __attribute__((visibility("default"))) kiln::kmd::Os* kiln_vgpu_creat
   }
   if (error != nullptr && error_size != 0) snprintf(error, error_size, "%s", message.c_str());
   return nullptr;
+}
+
+extern "C" __attribute__((visibility("default"))) std::uint64_t kiln_vgpu_wave_instructions() {
+  return kiln::vgpu::total_wave_instructions();
 }

@@ -78,7 +78,13 @@ struct EngineOptions {
   std::uint32_t skew = 0;          ///< 0 none .. 100 maximal
   std::uint32_t threads = 0;       ///< 0: as many as the host has
   bool debug = false;              ///< print more to stderr than hardware would tell
+  /// A fault to inject: DISPATCH_DIRECT's DIM_X is read with its lowest set bit cleared, so that whoever
+  /// checks results can see that a damaged stream shows.
+  bool flip_dispatch = false;
 };
+
+/// Wave-instructions that all virtual GPUs of this process have executed.
+std::uint64_t total_wave_instructions();
 
 std::unique_ptr<Engines> make_engines(const ChipSpec& chip, const EngineOptions& options, EngineHost& host);
 

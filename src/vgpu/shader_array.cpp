@@ -9,6 +9,9 @@
 namespace kiln::vgpu {
 namespace {
 
+/// Of all machines, for whoever prints rates.
+std::atomic<std::uint64_t> process_instructions{0};
+
 /// Wave-instructions of a step: about a millisecond, short enough for spin locks between
 /// workgroups.
 constexpr std::uint64_t kBudget = 8192;
@@ -17,9 +20,13 @@ constexpr std::uint32_t kMostResidentWaves = 4096;
 /// Steps without any workgroup ending after which more become resident: they may wait for those.
 constexpr std::uint32_t kTiredAfter = 4;
 
+constexpr std::size_t kUnitsInTurn = 4;
+
 constexpr std::uint32_t kMessageInterrupt = 1;  // s_sendmsg MSG_INTERRUPT
 
 }  // namespace
+
+std::uint64_t total_wave_instructions() { return process_instructions.load(); }
 
 ShaderArray::ShaderArray(const ChipSpec& chip, const gpu::Target& target)
     : cu_per_engine_(std::max(1u, chip.cu_per_array * chip.arrays_per_engine)) {
@@ -39,8 +46,11 @@ std::uint32_t ShaderArray::vgprs_per_wave(std::uint32_t rsrc1) {
 bool ShaderArray::place(const GroupNeeds& needs, const std::vector<bool>* enabled,
                         std::uint32_t* cu) {
   std::lock_guard lock(mutex_);
+  // A few units in turn: enough that workgroups meet in different caches, few enough that a later
+  // dispatch finds what an earlier one left there.
+  const std::size_t start = next_++ % std::min(kUnitsInTurn, cus_.size());
   for (std::size_t i = 0; i < cus_.size(); ++i) {
-    const std::size_t at = (next_ + i) % cus_.size();
+    const std::size_t at = (start + i) % cus_.size();
     Cu& unit = cus_[at];
     if (enabled != nullptr && !(*enabled)[at]) continue;
     if (unit.waves < needs.waves || unit.lds_bytes < needs.lds_bytes || unit.vgprs < needs.vgprs)
@@ -48,7 +58,6 @@ bool ShaderArray::place(const GroupNeeds& needs, const std::vector<bool>* enable
     unit.waves -= needs.waves;
     unit.lds_bytes -= needs.lds_bytes;
     unit.vgprs -= needs.vgprs;
-    next_ = at + 1;
     *cu = static_cast<std::uint32_t>(at);
     return true;
   }
@@ -116,6 +125,7 @@ class GroupSlot final : public Task, public std::enable_shared_from_this<GroupSl
     std::uint64_t executed = 0;
     const Outcome outcome = advance(budget, &executed);
     context.instructions.fetch_add(executed, std::memory_order_relaxed);
+    process_instructions.fetch_add(executed, std::memory_order_relaxed);
     return outcome;
   }
 

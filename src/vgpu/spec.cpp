@@ -88,9 +88,11 @@ Status parse_option(std::string_view text, MachineSpec* spec) {
                 "virtual GPU: option " + quoted(text) + ": expected " + expected);
   };
   std::uint64_t number = 0;
-  if (key == "strict" || key == "debug") {
+  if (key == "strict" || key == "debug" || key == "flip-dispatch") {
     if (equals != std::string_view::npos) return bad("no value");
-    (key == "strict" ? spec->engine.strict_memory : spec->engine.debug) = true;
+    (key == "strict"  ? spec->engine.strict_memory
+     : key == "debug" ? spec->engine.debug
+                      : spec->engine.flip_dispatch) = true;
   } else if (key == "seed") {
     if (!parse_number(value, &spec->engine.seed)) return bad("seed=NUMBER");
   } else if (key == "skew") {
@@ -115,7 +117,7 @@ Status parse_option(std::string_view text, MachineSpec* spec) {
     return fail(
         VK_ERROR_INITIALIZATION_FAILED,
         "virtual GPU: no option is called " + quoted(key) +
-            "; there are: strict, seed=N, skew=max|N, kfd=1.N, threads=N, vram=SIZE, debug");
+            "; there are: strict, seed=N, skew=max|N, kfd=1.N, threads=N, vram=SIZE, debug, flip-dispatch");
   }
   return {};
 }
