@@ -69,25 +69,32 @@ Tally run_all(tools::Instance& instance, KilnPhysicalDevice gpu, const std::stri
   return tally;
 }
 
-/// Flips the opcode of vector_add's addition: v_add_f32 becomes v_sub_f32. In VOP2 they differ in
-/// the lowest opcode bit, bit 25 (CDNA3 ISA and RDNA3 ISA, VOP2 opcodes: 1 and 2 on CDNA, 3 and 4
-/// on RDNA).
+/// Turns vector_add's addition into a subtraction: VOP2 opcodes 1 and 2 on CDNA, 3 and 4 on RDNA
+/// (AMD ISA documents, V_ADD_F32 and V_SUB_F32).
 void corrupt_instruction(std::vector<std::byte>& code) {
-  auto dword = [&](std::size_t at) {
-    std::uint32_t value;
-    std::memcpy(&value, code.data() + at, 4);
+  auto read = [&]<class T>(std::size_t at, T) {
+    T value;
+    std::memcpy(&value, code.data() + at, sizeof value);
     return value;
   };
-  // e_flags (offset 0x30 of the ELF header) hold the processor: EF_AMDGPU_MACH_AMDGCN_GFX942 is
-  // 0x4c.
-  const bool cdna = (dword(0x30) & 0xff) == 0x4c;
+  // ELF64: e_phoff 0x20, e_flags 0x30, e_phnum 0x38; EF_AMDGPU_MACH_AMDGCN_GFX942 is 0x4c.
+  const bool cdna = (read(0x30, 0u) & 0xff) == 0x4c;
   const std::uint32_t add = (cdna ? 1u : 3u) << 25, sub = (cdna ? 2u : 4u) << 25;
-  for (std::size_t at = 0; at + 4 <= code.size(); at += 4)
-    if ((dword(at) & 0xfe000000u) == add && at > 0x1000) {
-      const std::uint32_t changed = (dword(at) & 0x01ffffffu) | sub;
+  const std::size_t headers = read(0x20, std::uint64_t{});
+  for (std::size_t i = 0; i < read(0x38, std::uint16_t{}); ++i) {
+    const std::size_t header = headers + i * 56;  // p_type 0, p_flags 4, p_offset 8, p_filesz 32
+    constexpr std::uint32_t kLoad = 1, kExecutable = 1;
+    if (read(header, 0u) != kLoad || (read(header + 4, 0u) & kExecutable) == 0) continue;
+    const std::size_t begin = read(header + 8, std::uint64_t{}),
+                      size = read(header + 32, std::uint64_t{});
+    for (std::size_t at = begin; at + 4 <= begin + size; at += 4) {
+      const std::uint32_t dword = read(at, 0u);
+      if ((dword & 0xfe000000u) != add) continue;
+      const std::uint32_t changed = (dword & 0x01ffffffu) | sub;
       std::memcpy(code.data() + at, &changed, 4);
       return;
     }
+  }
 }
 
 void corrupt_input(kernels::KernelCase& c) {
