@@ -170,6 +170,143 @@ TEST(SdmaQueue, Gfx11PollsTheWritePointerWithoutADoorbell) {
   }
 }
 
+// ---- SDMA packets
+
+/// The whole of a stream, then a fence.
+void run_sdma(EngineFixture& gpu, TestQueue& queue, Stream stream) {
+  const Va done = gpu.uncached(8);
+  stream.put(
+      gpu::Packet<sdma::Fence4>{}.set<sdma::Fence4::address>(done).set<sdma::Fence4::data>(1));
+  queue.submit(stream);
+  ASSERT_TRUE(eventually([&] { return gpu.load<std::uint32_t>(done) == 1; }));
+}
+
+TEST(SdmaPackets, CopiesOfEveryEdgeSize) {
+  for (const char* chip : {"mi300x", "navi31"}) {
+    EngineFixture gpu(chip, skewed(9));
+    auto queue = gpu.queue(QueueType::Sdma);
+    constexpr std::uint64_t kRoom = 9 << 20;
+    const Va from = gpu.cached(kRoom), to = gpu.cached(kRoom);
+    for (std::uint64_t i = 0; i < kRoom; ++i)
+      gpu.host(from)[i] = static_cast<std::byte>(i * 7 + (i >> 8) + (i >> 16) + 1);
+    const std::uint64_t limit = 0x3F'FFE0;  // one packet of a 22-bit count (ROCr kMaxSize_)
+    for (const std::uint64_t bytes : {std::uint64_t{1}, std::uint64_t{3}, std::uint64_t{4097},
+                                      limit - 1, limit, limit + 1, 2 * limit + 5}) {
+      std::memset(gpu.host(to), 0, kRoom);
+      Stream stream;
+      stream.emit([&](gpu::DwordWriter& writer) {
+        gpu.target.sdma_ops->emit_copy(writer, gpu.target, {from + 1, to + 3, bytes});
+      });
+      run_sdma(gpu, *queue, stream);
+      EXPECT_EQ(std::memcmp(gpu.host(to + 3), gpu.host(from + 1), bytes), 0) << bytes;
+      EXPECT_EQ(gpu.host(to)[2], std::byte{0});
+      EXPECT_EQ(gpu.host(to)[3 + bytes], std::byte{0}) << bytes;
+    }
+  }
+}
+
+TEST(SdmaPackets, FullCountOf22BitsIs4MiB) {
+  EngineFixture gpu("mi300x");
+  auto queue = gpu.queue(QueueType::Sdma);
+  const Va to = gpu.cached((4 << 20) + 8);
+  run_sdma(gpu, *queue,
+           Stream{}.put(gpu::Packet<sdma::ConstFill4>{}
+                            .set<sdma::ConstFill4::fill_size>(sdma::kFillBytes)
+                            .set<sdma::ConstFill4::destination>(to)
+                            .set<sdma::ConstFill4::data>(0xAB)
+                            .set<sdma::ConstFill4::count>(0x3F'FFFF)));
+  EXPECT_EQ(gpu.host(to)[0], std::byte{0xAB});
+  EXPECT_EQ(gpu.host(to)[(4 << 20) - 1], std::byte{0xAB});
+  EXPECT_EQ(gpu.host(to)[4 << 20], std::byte{0});
+}
+
+TEST(SdmaPackets, FillsWritesAtomicsTrapsAndTimestamps) {
+  for (const char* chip : {"mi300x", "navi31"}) {
+    EngineFixture gpu(chip);
+    auto queue = gpu.queue(QueueType::Sdma);
+    const Va m = gpu.uncached(4096);
+    const std::uint32_t data[] = {11, 22, 33};
+    gpu.store<std::uint64_t>(m + 256, 0xFFFF'FFFF);
+    Stream stream;
+    stream.emit([&](gpu::DwordWriter& writer) {
+      const gpu::SdmaOps& ops = *gpu.target.sdma_ops;
+      EXPECT_TRUE(ops.emit_fill(writer, gpu.target, {m, 12, 0x01020304}));
+      EXPECT_TRUE(ops.emit_fill(writer, gpu.target, {m + 33, 7, 0x55555555}));
+      ops.emit_update(writer, gpu.target, m + 64, data, 12);
+      ops.emit_timestamp(writer, gpu.target, m + 128);
+      ops.emit_hdp_flush(writer, gpu.target);
+      ops.emit_signal_atomic(writer, gpu.target, {m + 192, 0x9'8765'4321, m + 200, 0x0FFF'FFFF});
+    });
+    stream.put(gpu::Packet<sdma::Atomic4>{}
+                   .set<sdma::Atomic4::atomic_op>(sdma::kAtomicAdd64)
+                   .set<sdma::Atomic4::address>(m + 256)
+                   .set<sdma::Atomic4::source>(3));
+    run_sdma(gpu, *queue, stream);
+    const auto* words = gpu.at<std::uint32_t>(m);
+    EXPECT_EQ(words[0], 0x01020304u);
+    EXPECT_EQ(words[2], 0x01020304u);
+    EXPECT_EQ(words[3], 0u);
+    EXPECT_EQ(gpu.host(m)[32], std::byte{0});
+    for (int i = 33; i < 40; ++i) EXPECT_EQ(gpu.host(m)[i], std::byte{0x55});
+    EXPECT_EQ(gpu.host(m)[40], std::byte{0});
+    EXPECT_EQ(words[16], 11u);
+    EXPECT_EQ(words[18], 33u);
+    EXPECT_EQ(words[19], 0u);
+    EXPECT_NE(gpu.load<std::uint64_t>(m + 128), 0u);
+    EXPECT_EQ(gpu.load<std::uint64_t>(m + 192), 0x9'8765'4321u);
+    EXPECT_EQ(gpu.load<std::uint64_t>(m + 256), 0x1'0000'0002u);
+    EXPECT_EQ(gpu.host_side.interrupts(), std::vector<std::uint32_t>{0x0FFF'FFFF});
+  }
+}
+
+TEST(SdmaPackets, RectanglesWithPitchAndSlice) {
+  for (const char* chip : {"mi300x", "navi31"}) {
+    EngineFixture gpu(chip, skewed(4));
+    auto queue = gpu.queue(QueueType::Sdma);
+    const Va from = gpu.cached(1 << 20), to = gpu.cached(1 << 20);
+    for (int i = 0; i < 1 << 20; ++i) gpu.host(from)[i] = static_cast<std::byte>(i * 13 + (i >> 9));
+    gpu::RectOp rect{from + 2, to + 6, 300, 6000, 260, 9360, 21, 17, 5};
+    Stream stream;
+    stream.emit([&](gpu::DwordWriter& writer) {
+      EXPECT_TRUE(gpu.target.sdma_ops->emit_rect(writer, gpu.target, rect));
+    });
+    run_sdma(gpu, *queue, stream);
+    std::uint64_t moved = 0;
+    for (std::uint64_t z = 0; z < 5; ++z) {
+      for (std::uint64_t y = 0; y < 17; ++y) {
+        const Va source = from + 2 + y * 300 + z * 6000, target = to + 6 + y * 260 + z * 9360;
+        EXPECT_EQ(std::memcmp(gpu.host(target), gpu.host(source), 21), 0) << z << ' ' << y;
+        EXPECT_EQ(gpu.host(target)[21], std::byte{0});
+        moved += 21;
+      }
+    }
+    EXPECT_EQ(moved, 21u * 17 * 5);
+  }
+}
+
+TEST(SdmaPackets, IndirectBufferEndsOnEightDwords) {
+  EngineFixture gpu("mi300x");
+  auto queue = gpu.queue(QueueType::Sdma);
+  const Va m = gpu.uncached(64);
+  auto fence = [&](Va to) {
+    return gpu::Packet<sdma::Fence4>{}.set<sdma::Fence4::address>(to).set<sdma::Fence4::data>(1);
+  };
+  auto call = [](Va address, std::uint32_t dwords) {
+    return gpu::Packet<sdma::Indirect>{}
+        .set<sdma::Indirect::address>(address)
+        .set<sdma::Indirect::size>(dwords);
+  };
+  Stream inner;
+  inner.put(fence(m)).put({0, 0, 0, 0});
+  run_sdma(gpu, *queue, Stream{}.put(call(gpu.buffer(inner), 8)));
+  EXPECT_EQ(gpu.load<std::uint32_t>(m), 1u);
+  queue->submit(Stream{}.put(call(gpu.buffer(inner), 4)).put(fence(m + 4)));
+  auto other = gpu.queue(QueueType::Sdma);
+  run_sdma(gpu, *other, Stream{});
+  queue->destroy();
+  EXPECT_EQ(gpu.load<std::uint32_t>(m + 4), 0u);
+}
+
 // ---- waits between queues
 
 TEST(Queues, PollEachOtherOnOneHostThread) {
