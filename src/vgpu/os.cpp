@@ -85,6 +85,11 @@ int VirtualOs::add_file(int fd, std::shared_ptr<OpenFile> file) {
   return fd;
 }
 
+void VirtualOs::duplicate(int fd, int source) {
+  std::unique_lock lock(files_mutex_);
+  if (const auto found = files_.find(source); found != files_.end()) files_[fd] = found->second;
+}
+
 int VirtualOs::open_text(const std::string& text) {
   const int fd = memfd_create("kiln-vgpu-text", MFD_CLOEXEC);
   if (fd < 0) return -errno;
@@ -129,11 +134,13 @@ int VirtualOs::open(const char* path, int flags) {
 int VirtualOs::close(int fd) {
   if (!in_child()) {
     std::shared_ptr<OpenFile> gone;
+    bool last = true;  // of the descriptors of its file
     {
       std::unique_lock lock(files_mutex_);
       if (auto node = files_.extract(fd); !node.empty()) gone = std::move(node.mapped());
+      for (const auto& [other, file] : files_) last = last && file != gone;
     }
-    if (gone != nullptr && gone->is_kfd) node_->release(*gone);
+    if (gone != nullptr && gone->is_kfd && last) node_->release(*gone);
   }
   return ::close(fd) == 0 ? 0 : -errno;
 }

@@ -42,6 +42,8 @@ class VirtualOs : public kmd::Os, private FileTable {
 
   Machine& machine() { return *machine_; }
   const Sysfs& sysfs() const { return *sysfs_; }
+  /// `fd` is a new descriptor of the file that `source` is one of, as after dup().
+  void duplicate(int fd, int source);
   /// The open virtual file behind a descriptor; null for any other.
   std::shared_ptr<OpenFile> file(int fd) const;
   /// True if a path is answered by this machine and never by the host.
