@@ -116,11 +116,11 @@ void Scheduler::drop(TaskGroup& group, bool wait) {
 void Scheduler::poll_waiting() {
   if (waiting_.empty()) return;
   // Tasks of paused groups stay: nothing wakes them but resume().
-  auto first = std::stable_partition(waiting_.begin(), waiting_.end(),
-                                     [](const TaskRef& task) { return task->group_->paused_; });
-  ready_.insert(ready_.end(), std::make_move_iterator(first),
-                std::make_move_iterator(waiting_.end()));
-  waiting_.erase(first, waiting_.end());
+  std::erase_if(waiting_, [&](TaskRef& task) {
+    if (task->group_->paused_) return false;
+    ready_.push_back(std::move(task));
+    return true;
+  });
 }
 
 Scheduler::TaskRef Scheduler::pick(Random& random) {

@@ -64,7 +64,6 @@ class SdmaEngine final : public Task {
   EnginePort port_;
   std::uint64_t read_pointer_ = 0;  ///< bytes, counting on
   bool in_buffer_ = false;
-  bool entered_ = false;  ///< the packet under way has opened a buffer
   Buffer buffer_;
   std::vector<std::uint32_t> packet_;
   std::vector<std::byte> slice_;
