@@ -74,7 +74,7 @@ class Engines {
 /// Switches of a virtual machine, from KILN_VGPU's options ("mi300x,strict,seed=7,skew=max").
 struct EngineOptions {
   bool strict_memory = false;      ///< model the incoherent caches
-  std::uint64_t seed = 0;          ///< of the scheduling skew; 0: fixed order
+  std::uint64_t seed = 0;          ///< of the skew and, if not 0, of random cache evictions
   std::uint32_t skew = 0;          ///< 0 none .. 100 maximal
   std::uint32_t threads = 0;       ///< 0: as many as the host has
   bool debug = false;              ///< print more to stderr than hardware would tell

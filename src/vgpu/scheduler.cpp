@@ -22,7 +22,7 @@ constexpr std::uint32_t kLongestStall = 4000;  // picks, at maximal skew
 
 Scheduler::Scheduler(unsigned threads, std::uint64_t seed, unsigned skew)
     : thread_count_(threads != 0 ? threads : std::max(1u, std::thread::hardware_concurrency())),
-      skew_(seed != 0 ? std::min(skew, 100u) : 0),
+      skew_(std::min(skew, 100u)),
       seed_(seed) {}
 
 Scheduler::~Scheduler() {

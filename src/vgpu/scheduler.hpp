@@ -10,7 +10,7 @@
 // happens. An idle virtual GPU therefore costs a thousand short wake-ups a second and no more, and
 // notices a doorbell within 1 ms (within tens of microseconds right after activity).
 //
-// Skew. With a seed, the order of tasks and the length of their steps are random, and whole lanes
+// Skew. Above 0, the order of tasks and the length of their steps are random, and whole lanes
 // (an XCC, an SDMA engine) stand still now and then while the others run on, up to thousands of
 // steps.
 #pragma once
@@ -88,7 +88,7 @@ inline constexpr unsigned kLanes = 64;
 
 class Scheduler {
  public:
-  /// `threads` 0: as many as the host has. `skew` 0 .. 100; without a seed there is none.
+  /// `threads` 0: as many as the host has. `skew` 0 (fixed order) .. 100.
   Scheduler(unsigned threads, std::uint64_t seed, unsigned skew);
   ~Scheduler();
 
