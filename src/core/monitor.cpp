@@ -46,9 +46,8 @@ void Monitor::forget(const Semaphore& semaphore) {
 bool Monitor::write_host_signals() {
   std::lock_guard lock(mutex_);
   std::erase_if(host_signals_, [](const HostSignal& s) {
-    if (s.semaphore->admit_signal(s.value) == SignalAdmission::Hold) return false;
-    s.semaphore->payload().value->store(s.value, std::memory_order_release);
-    (void)s.semaphore->device().gpu().set_event(s.semaphore->device().completion_event());
+    if (s.semaphore->admit_signal(s.value, nullptr) == SignalAdmission::Hold) return false;
+    s.semaphore->raise(s.value);
     return true;
   });
   return !host_signals_.empty();

@@ -147,6 +147,7 @@ Status Queue::take(const View& view) {
     if (outcome == Outcome::Submitted) break;
     if (outcome == Outcome::Defer) {
       std::lock_guard lock(deferred_mutex_);
+      ++epoch_deferred_count_;
       defer(view);
       return {};
     }
@@ -166,8 +167,8 @@ Status Queue::take(const View& view) {
     // These may only be written once 32-bit polls of the old epoch are through: a submission of its
     // own, which the monitor thread hands over.
     std::lock_guard lock(deferred_mutex_);
-    defer({{}, held_signals_, {}});
     ++epoch_deferred_count_;
+    defer({{}, held_signals_, {}});
   }
   return {};
 }
@@ -202,11 +203,17 @@ bool Queue::submit_deferred() {
            "a submission that had been held back could not be made: " + outcome.error().message});
       break;
     }
+    if (*outcome == Outcome::Defer && next.waits.empty() && next.buffers.empty() &&
+        flushed_ != submitted_.load()) {
+      const auto flushed = try_submit({});
+      if (flushed && *flushed == Outcome::Submitted) flushed_ = submitted_.load();
+    }
     if (*outcome != Outcome::Submitted) return true;
     deferred_.pop_front();
     if (!held_signals_.empty()) {
       // Before whatever came later: timelines only grow.
       deferred_.push_front(copy_of({{}, held_signals_, {}}));
+      ++deferred_count_;
       ++epoch_deferred_count_;
     }
   }
@@ -219,6 +226,7 @@ bool Queue::submit_deferred() {
 /// DMA engines compare 32.
 Queue::Outcome Queue::admit_waits(const View& view, std::uint64_t submission) {
   plan_waits_.clear();
+  polled_.clear();
   for (const KilnSemaphoreValue& wait : view.waits) {
     Semaphore& semaphore = *from(wait.semaphore);
     if (is_compute()) {
@@ -228,6 +236,7 @@ Queue::Outcome Queue::admit_waits(const View& view, std::uint64_t submission) {
         case PollAdmission::Reached:
           continue;
         case PollAdmission::Poll:
+          polled_.push_back(&semaphore);
           break;
         case PollAdmission::Defer:
           return Outcome::Defer;
@@ -238,9 +247,49 @@ Queue::Outcome Queue::admit_waits(const View& view, std::uint64_t submission) {
   return Outcome::Submitted;
 }
 
+/// Those that must stay in their epoch for now go to held_signals_, all others to plan_signals_.
+Queue::Outcome Queue::admit_signals(const View& view) {
+  const bool only_signals = view.waits.empty() && view.buffers.empty();
+  for (const KilnSemaphoreValue& signal : view.signals) {
+    Semaphore& semaphore = *from(signal.semaphore);
+    const bool follows = std::ranges::any_of(view.waits, [&](const KilnSemaphoreValue& wait) {
+      return wait.semaphore == signal.semaphore && wait.value >> 32 == signal.value >> 32;
+    });
+    if (follows) {
+      semaphore.note_signal(signal.value);
+    } else if (semaphore.admit_signal(signal.value, this) == SignalAdmission::Hold) {
+      held_signals_.push_back(signal);
+      continue;
+    }
+    gpu::SignalOp op{semaphore.payload().address, signal.value, 0, 0};
+    if (semaphore.interrupts()) {
+      const kmd::Event& event = semaphore.device().completion_event();
+      op.mailbox = event.mailbox;
+      op.event_id = event.id;
+    }
+    plan_signals_.push_back(op);
+  }
+  if (!only_signals || held_signals_.empty()) return Outcome::Submitted;
+  // Their turn comes when all signals in front of them are out, which an empty submission behind
+  // those tells (submit_deferred): then the polls may be waiting for nothing but these.
+  if (flushed_ == submitted_.load() && retired(flushed_))
+    for (const KilnSemaphoreValue& signal : held_signals_)
+      from(signal.semaphore)->release_polls(signal.value);
+  held_signals_.clear();
+  return Outcome::Defer;
+}
+
+/// Writes one submission to the ring. Unless it is, whatever it registered is taken back.
 Result<Queue::Outcome> Queue::try_submit(const View& view) {
   // Numbers follow the order in the ring, so that "retired up to" has a meaning.
   const std::uint64_t submission = submitted_.load(std::memory_order_relaxed) + 1;
+  auto outcome = write_submission(view, submission);
+  if (!outcome || *outcome != Outcome::Submitted)
+    for (Semaphore* semaphore : polled_) semaphore->withdraw_poll(*this, submission);
+  return outcome;
+}
+
+Result<Queue::Outcome> Queue::write_submission(const View& view, std::uint64_t submission) {
   if (Outcome outcome = admit_waits(view, submission); outcome != Outcome::Submitted)
     return outcome;
 
@@ -258,25 +307,7 @@ Result<Queue::Outcome> Queue::try_submit(const View& view) {
   // The queue's own progress is written first: whoever sees a signal finds its command buffers
   // retired.
   plan_signals_.push_back({progress_.address, submission, 0, 0});
-  const bool only_held = view.waits.empty() && view.buffers.empty();
-  for (const KilnSemaphoreValue& signal : view.signals) {
-    Semaphore& semaphore = *from(signal.semaphore);
-    std::uint64_t value = signal.value;
-    if (semaphore.admit_signal(value) == SignalAdmission::Hold) {
-      // A signal-only submission simply waits; any other lets the polls of the old epoch through
-      // now.
-      if (only_held) return Outcome::Defer;
-      held_signals_.push_back(signal);
-      value = semaphore.epoch_end();
-    }
-    gpu::SignalOp op{semaphore.payload().address, value, 0, 0};
-    if (semaphore.interrupts()) {
-      const kmd::Event& event = semaphore.device().completion_event();
-      op.mailbox = event.mailbox;
-      op.event_id = event.id;
-    }
-    plan_signals_.push_back(op);
-  }
+  if (Outcome outcome = admit_signals(view); outcome != Outcome::Submitted) return outcome;
 
   Plan plan;
   plan.waits = plan_waits_;

@@ -66,7 +66,9 @@ class Queue {
   Status check(const KilnSubmitInfo& info) const;
   Status take(const View& view);
   Result<Outcome> try_submit(const View& view);
-  Outcome admit_waits(const View& view, std::uint64_t number);
+  Outcome admit_waits(const View& view, std::uint64_t submission);
+  Outcome admit_signals(const View& view);
+  Result<Outcome> write_submission(const View& view, std::uint64_t submission);
   Status bind_scratch(std::uint64_t bytes_per_xcc);
   void free_retired_scratch();
   static Submission copy_of(const View& view);
@@ -86,6 +88,7 @@ class Queue {
   std::vector<StreamPart> plan_parts_;
   std::vector<gpu::SignalOp> plan_signals_;
   std::vector<KilnSemaphoreValue> held_signals_;
+  std::vector<Semaphore*> polled_;  // semaphores that know of a poll of the submission being made
 
   // Scratch memory of this queue's kernels. Smaller ones are kept until their users have retired.
   struct OldScratch {
@@ -100,6 +103,7 @@ class Queue {
   mutable std::mutex deferred_mutex_;
   std::deque<Submission> deferred_;
   std::atomic<bool> held_back_{false};
+  std::uint64_t flushed_ = 0;  // number of the last submission that only flushes signals
   std::atomic<std::uint64_t> deferred_count_{0}, epoch_deferred_count_{0};
 
   std::uint64_t watched_ = 0, watched_since_ns_ = 0;  ///< monitor thread only

@@ -1,5 +1,7 @@
 #include "core/semaphore.hpp"
 
+#include <algorithm>
+
 #include "core/device.hpp"
 #include "core/host_wait.hpp"
 #include "core/limits.hpp"
@@ -90,18 +92,49 @@ PollAdmission Semaphore::admit_poll(std::uint64_t target, const Queue& queue,
   if (epoch_of(now) != epoch_of(target) || epoch_of(furthest_signal_) > epoch_of(target))
     return PollAdmission::Defer;
   drop_retired_polls();
-  polls_.push_back({&queue, submission});
+  const auto known = std::ranges::find(polls_, &queue, &Poll::queue);
+  if (known != polls_.end())
+    known->submission = submission;
+  else
+    polls_.push_back({&queue, submission});
   return PollAdmission::Poll;
 }
 
-SignalAdmission Semaphore::admit_signal(std::uint64_t value) {
+void Semaphore::withdraw_poll(const Queue& queue, std::uint64_t submission) {
+  std::lock_guard lock(epoch_mutex_);
+  for (Poll& poll : polls_)
+    if (poll.queue == &queue && poll.submission == submission) --poll.submission;
+}
+
+SignalAdmission Semaphore::admit_signal(std::uint64_t value, const Queue* queue) {
   // Staying in the payload's epoch can hurt no poll; the payload never goes back.
   if (epoch_of(value) == epoch_of(this->value())) return SignalAdmission::Go;
   std::lock_guard lock(epoch_mutex_);
   drop_retired_polls();
-  if (!polls_.empty()) return SignalAdmission::Hold;
-  if (value > furthest_signal_) furthest_signal_ = value;
+  for (const Poll& poll : polls_)
+    if (poll.queue != queue) return SignalAdmission::Hold;
+  furthest_signal_ = std::max(furthest_signal_, value);
   return SignalAdmission::Go;
+}
+
+void Semaphore::note_signal(std::uint64_t value) {
+  if (epoch_of(value) == epoch_of(this->value())) return;
+  std::lock_guard lock(epoch_mutex_);
+  furthest_signal_ = std::max(furthest_signal_, value);
+}
+
+void Semaphore::release_polls(std::uint64_t value) {
+  const std::uint64_t now = this->value();
+  if (epoch_of(now) < epoch_of(value)) raise(now | 0xffffffffu);
+}
+
+void Semaphore::raise(std::uint64_t value) {
+  std::uint64_t now = payload_.load();
+  while (now < value)
+    if (payload_.value->compare_exchange_weak(now, value, std::memory_order_acq_rel)) {
+      if (interrupts_) (void)device_.gpu().set_event(device_.completion_event());
+      return;
+    }
 }
 
 Status Semaphore::signal_from_host(std::uint64_t value) {
@@ -111,14 +144,13 @@ Status Semaphore::signal_from_host(std::uint64_t value) {
                      static_cast<unsigned long long>(value),
                      static_cast<unsigned long long>(this->value())));
   if (device_.lost()) return device_.check_alive();
-  if (admit_signal(value) == SignalAdmission::Hold) {
+  if (admit_signal(value, nullptr) == SignalAdmission::Hold) {
     // The polls of this epoch are let through first; the monitor writes the rest.
-    payload_.value->store(epoch_end(), std::memory_order_release);
+    release_polls(value);
     device_.monitor().signal_later(*this, value);
     return {};
   }
-  payload_.value->store(value, std::memory_order_release);
-  if (interrupts_) (void)device_.gpu().set_event(device_.completion_event());
+  raise(value);
   return {};
 }
 

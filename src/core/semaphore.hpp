@@ -50,12 +50,23 @@ class Semaphore {
   /// early when the target lies past a wrap, and hangs when the payload wraps while the poll is
   /// queued.
   PollAdmission admit_poll(std::uint64_t target, const Queue& queue, std::uint64_t submission);
-  /// Asks whether `value` may be signalled without leaving an epoch that a live poll looks at.
-  SignalAdmission admit_signal(std::uint64_t value);
-  /// The largest value of the payload's present epoch: satisfies every poll in it.
-  std::uint64_t epoch_end() const { return value() | 0xffffffffu; }
+  /// Takes back what admit_poll registered for a submission that was not made after all.
+  void withdraw_poll(const Queue& queue, std::uint64_t submission);
+  /// Asks whether `value` may be signalled by `queue` (null: the host) without leaving an epoch
+  /// that a live poll looks at. Polls of `queue` itself stand in front of the signal in the same
+  /// ring.
+  SignalAdmission admit_signal(std::uint64_t value, const Queue* queue);
+  /// The same for a signal that itself waits until the payload is in the epoch of `value`: whoever
+  /// signals that waits for the polls.
+  void note_signal(std::uint64_t value);
+  /// Lets every poll of an older epoch than that of `value` through, by raising the payload to its
+  /// epoch's end. Only when it is the turn of a held signal of `value`.
+  void release_polls(std::uint64_t value);
+  /// Writes `value` from the host; the payload never goes back.
+  void raise(std::uint64_t value);
 
  private:
+  /// The last poll of a queue; polls of one queue retire in order.
   struct Poll {
     const Queue* queue;
     std::uint64_t submission;
@@ -70,7 +81,7 @@ class Semaphore {
   std::vector<Device*> peers_;
 
   std::mutex epoch_mutex_;
-  std::vector<Poll> polls_;            // not yet known to have retired, all of one epoch
+  std::vector<Poll> polls_;  // not yet known to have retired, all of one epoch; one a queue
   std::uint64_t furthest_signal_ = 0;  // highest value given to a queue across an epoch's end
 };
 

@@ -111,12 +111,15 @@ TEST_P(ChainTest, ComputeSdmaComputeHost) {
       ASSERT_EQ(words(out)[i], i * 7 + round * 4096 + 8) << "word " << i << " in round " << round;
   }
   ASSERT_EQ(kilnDeviceWaitIdle(device_->handle()), VK_SUCCESS);
-  for (KilnQueue queue : {device_->compute(0), device_->compute(1)})
-    EXPECT_EQ(device_->statistics(queue).deferredCount, 0u);
-  // Only the one round that crosses 2^32, and only on the side that polls 32 bits.
-  const KilnQueueStatistics sdma = device_->statistics(device_->sdma());
-  EXPECT_EQ(sdma.deferredCount, sdma.epochDeferredCount);
-  EXPECT_LE(sdma.deferredCount, 1u);
+  // Only in the one round that crosses 2^32, and only for the sake of the engine that polls 32 bits:
+  // its own submission, or the signal that would leave the epoch under its poll.
+  std::uint64_t deferred = 0;
+  for (KilnQueue queue : {device_->compute(0), device_->compute(1), device_->sdma()}) {
+    const KilnQueueStatistics statistics = device_->statistics(queue);
+    EXPECT_EQ(statistics.deferredCount, statistics.epochDeferredCount);
+    deferred += statistics.deferredCount;
+  }
+  EXPECT_LE(deferred, 1u);
   EXPECT_GT(device_->counter(line), kEpoch);
 }
 

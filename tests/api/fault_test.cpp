@@ -173,21 +173,5 @@ TEST_P(FaultTest, AHungDeviceIsDestroyedWithoutAWatchdog) {
   device.reset();
 }
 
-TEST_P(FaultTest, PinnedDownToThePage) {
-  // One byte behind an allocation of one page.
-  Device device(*machine_);
-  Buffer page = device.allocate(4096, kDeviceLocal), from = device.allocate(8192, kHostCached);
-  KilnCommandBuffer commands = device.record(1);
-  device.check(kilnCmdCopyMemory(commands, page.address + 4000, from.address, 4096), "copying");
-  device.end(commands);
-  KilnSemaphore done = device.semaphore();
-  auto next = make<KilnAddressInfo>(KILN_STRUCTURE_TYPE_ADDRESS_INFO);
-  if (kilnGetAddressInfo(device.handle(), page.address + 4096, &next) == VK_SUCCESS)
-    GTEST_SKIP() << "another allocation follows";
-  device.submit(device.sdma(), {}, {commands}, {{done, 1}});
-  EXPECT_EQ(device.wait(done, 1), VK_ERROR_DEVICE_LOST);
-  EXPECT_EQ(fault_of(device).address & ~VkDeviceAddress{4095}, page.address + 4096);
-}
-
 }  // namespace
 }  // namespace api_test

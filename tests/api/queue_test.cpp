@@ -192,8 +192,8 @@ TEST_P(QueueTest, WaitIdleWaits) {
   for (int i = 0; i < 3; ++i) device_->submit(device_->compute(), {}, {commands}, {});
   ASSERT_EQ(kilnDeviceWaitIdle(device_->handle()), VK_SUCCESS);
   const KilnQueueStatistics statistics = device_->statistics(device_->compute());
-  EXPECT_EQ(statistics.submitCount, 3u);
-  EXPECT_EQ(statistics.retiredCount, 3u);
+  EXPECT_GE(statistics.submitCount, 3u);  // and what Kiln adds
+  EXPECT_EQ(statistics.retiredCount, statistics.submitCount);
 }
 
 TEST_P(QueueTest, DestroyWhileQueuesWait) {

@@ -61,7 +61,7 @@ __global__ void sum_runs(const uint32_t* in, uint32_t* out, uint32_t count, uint
 }
 
 /// 16 KiB of LDS and at most 128 threads in a workgroup.
-__global__ void __launch_bounds__(128) lds_16k(uint32_t* out) {
+__global__ void __attribute__((amdgpu_flat_work_group_size(1, 128))) lds_16k(uint32_t* out) {
   __shared__ uint32_t words[4096];
   for (uint32_t i = threadIdx.x; i < 4096; i += blockDim.x) words[i] = i * 3;
   __syncthreads();
