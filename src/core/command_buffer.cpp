@@ -212,7 +212,8 @@ Status CommandBuffer::dispatch(const KilnDispatchInfo& info, kmd::Va indirect) {
 
     gpu::DispatchArgs args;
     for (int i = 0; i < 3; ++i) {
-      args.groups[i] = info.workgroupCount[i];
+      // The GPU reads an indirect dispatch's own counts.
+      args.groups[i] = indirect != 0 ? 1 : info.workgroupCount[i];
       args.threads[i] = info.workgroupSize[i];
       if (info.threadCount[i] != 0) args.partial[i] = info.threadCount[i] % info.workgroupSize[i];
     }

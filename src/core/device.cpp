@@ -32,7 +32,14 @@ const Memory* MemoryRegistry::find(kmd::Va address) const {
 
 Result<Device*> Device::create(PhysicalDevice& physical, const KilnDeviceCreateInfo& info,
                                const VkAllocationCallbacks* callbacks) {
-  KILN_ASSIGN(std::unique_ptr<kmd::Gpu> gpu, physical.instance().kmd().open(physical.info()));
+  auto opened_gpu = physical.instance().kmd().open(physical.info());
+  if (!opened_gpu) {
+    // The driver calls a GPU lost that an earlier fault took from this process; here none was yet.
+    if (opened_gpu.error().code == VK_ERROR_DEVICE_LOST)
+      opened_gpu.error().code = VK_ERROR_INITIALIZATION_FAILED;
+    return forward_error(opened_gpu);
+  }
+  std::unique_ptr<kmd::Gpu> gpu = std::move(*opened_gpu);
   auto made = make_object<Device>(callbacks, physical, std::move(gpu), info.watchdogTimeoutNs);
   if (!made) return made;
   if (Status opened = (*made)->open(info); !opened) {

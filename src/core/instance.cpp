@@ -80,6 +80,10 @@ Status Instance::find_devices() {
     }
     devices_.push_back(std::make_unique<PhysicalDevice>(*this, info, *target));
   }
+  // A virtual GPU is never chosen silently, but whoever has none should know of it.
+  if (devices_.empty() && virtual_os_ == nullptr)
+    for (kmd::Unusable& unusable : unusable_)
+      unusable.reason += ". For a virtual GPU set KILN_VGPU=mi300x or KILN_VGPU=navi31";
   return {};
 }
 

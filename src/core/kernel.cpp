@@ -175,13 +175,17 @@ Result<std::uint32_t> Kernel::get_occupancy(std::uint32_t invocations,
                                             std::uint64_t dynamic_lds) const {
   const kmd::GpuInfo& gpu_info = device_.physical().info();
   const gpu::WaveRow& row = device_.target().wave;
-  const std::uint64_t lds =
-      round_up(static_cast<std::uint32_t>(info_.group_segment_fixed_size + dynamic_lds),
-               device_.target().lds.granule);
-  if (invocations == 0 || invocations > kMaxWorkgroupInvocations || lds > gpu_info.lds_bytes)
+  if (invocations == 0 || invocations > kMaxWorkgroupInvocations ||
+      dynamic_lds >
+          gpu_info.lds_bytes - std::min(gpu_info.lds_bytes, info_.group_segment_fixed_size))
     return fail(VK_ERROR_VALIDATION_FAILED_EXT,
-                strf("a workgroup of %u with %llu bytes of LDS cannot run at all", invocations,
-                     static_cast<unsigned long long>(lds)));
+                strf("a workgroup of %u with %u bytes of static and %llu of dynamic LDS cannot run "
+                     "at all",
+                     invocations, info_.group_segment_fixed_size,
+                     static_cast<unsigned long long>(dynamic_lds)));
+  const std::uint64_t lds =
+      round_up(info_.group_segment_fixed_size + static_cast<std::uint32_t>(dynamic_lds),
+               device_.target().lds.granule);
   const bool wave32 = image_.wave_size == 32;
   const std::uint32_t granule = wave32 ? row.vgpr_granule_wave32 : row.vgpr_granule_wave64;
   const std::uint32_t total = wave32 ? row.vgpr_total_wave32 : row.vgpr_total_wave64;

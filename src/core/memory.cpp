@@ -60,6 +60,13 @@ Result<Memory*> Memory::create(Device& device, const KilnMemoryAllocateInfo& inf
                 strf("host range %p + 0x%llx is not made of whole pages", info.pHostPointer,
                      static_cast<unsigned long long>(info.size)));
 
+  const std::uint64_t vram = device.physical().info().vram_bytes;
+  if (info.memoryTypeIndex < static_cast<std::uint32_t>(MemoryType::HostCached) && info.size > vram)
+    return fail(
+        VK_ERROR_OUT_OF_DEVICE_MEMORY,
+        strf("%llu bytes of device memory were asked for: the GPU has %llu",
+             static_cast<unsigned long long>(info.size), static_cast<unsigned long long>(vram)));
+
   std::vector<kmd::Gpu*> share;
   for (std::uint32_t i = 0; i < info.peerDeviceCount; ++i) {
     Device* peer = from(info.pPeerDevices[i]);

@@ -123,6 +123,10 @@ class Reader {
       return invalid_code("an unlinked object file: link it with ld.lld -shared");
     if (header_.e_type != ET_DYN)
       return invalid_code(strf("ELF type %u, code objects are shared objects", header_.e_type));
+    // Nothing here reads section headers, but linkers write them last: they show a file cut short.
+    const std::uint64_t section_headers = std::uint64_t{header_.e_shnum} * header_.e_shentsize;
+    if (header_.e_shoff > file_.size() || section_headers > file_.size() - header_.e_shoff)
+      return invalid_code("the ELF file is cut off in its section headers");
 
     std::optional<TargetId> target = target_id_from_flags(header_.e_flags);
     if (!target)
