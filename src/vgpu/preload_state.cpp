@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <time.h>
 #include <unistd.h>
 
 // Everything here calls libc inside an Inside, where its own names stand aside.
@@ -31,6 +30,7 @@ pthread_mutex_t load_mutex = PTHREAD_MUTEX_INITIALIZER;
 PreloadPort* port;  // atomic accesses
 bool failed;        // under load_mutex
 pid_t owner;
+char tree_base[PATH_MAX - 2 * NAME_MAX];
 char tree[PATH_MAX - NAME_MAX];
 size_t tree_length;
 dev_t tree_device;
@@ -47,7 +47,13 @@ void remove_tree(const char* path) {
   nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-/// Trees of processes that could not remove their own: nobody holds their lock.
+void drop_lock() {
+  if (tree_lock >= 0) close(tree_lock);
+  tree_lock = -1;
+}
+
+/// Removes the trees of processes that could not do it themselves (killed, or another program by
+/// now): nobody holds their lock.
 void sweep(const char* base) {
   DIR* directory = opendir(base);
   if (directory == nullptr) return;
@@ -57,10 +63,9 @@ void sweep(const char* base) {
         openat(dirfd(directory), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) continue;
     struct stat status;
-    constexpr time_t kBeingMade = 60;  // seconds from its making to its lock, at most
     char path[PATH_MAX];
     if (fstat(fd, &status) == 0 && status.st_uid == geteuid() &&
-        status.st_mtime + kBeingMade < time(nullptr) && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
+        flock(fd, LOCK_EX | LOCK_NB) == 0 &&
         snprintf(path, sizeof path, "%s/%s", base, entry->d_name) < static_cast<int>(sizeof path))
       remove_tree(path);
     close(fd);
@@ -69,40 +74,55 @@ void sweep(const char* base) {
 }
 
 /// 0, or errno.
-int make_tree(PreloadPort& made) {
-  const char* base = secure_getenv("TMPDIR");
-  if (base == nullptr || *base != '/') base = "/tmp";
-  sweep(base);
-  char name[sizeof tree];
-  if (snprintf(name, sizeof name, "%s/%s%d-XXXXXX", base, kTreeName, static_cast<int>(getpid())) >=
-      static_cast<int>(sizeof name))
-    return ENAMETOOLONG;
-  if (mkdtemp(name) == nullptr) return errno;
-  // What is asked for below is never seen with a link in front of it (TMPDIR may be one).
-  char real[PATH_MAX];
-  struct stat status;
-  if (realpath(name, real) == nullptr || strlen(real) >= sizeof tree || stat(real, &status) != 0)
-    return errno != 0 ? errno : ENAMETOOLONG;
+int make_tree_in(PreloadPort& made, const char* folder) {
+  char real[PATH_MAX];  // no link in front of what is asked for below
+  if (realpath(folder, real) == nullptr) return errno;
+  if (strlen(real) >= sizeof tree_base) return ENAMETOOLONG;
+  strcpy(tree_base, real);
+  sweep(tree_base);
+  // Under another name until it is locked: what has the name and no lock may be removed.
+  char fresh[sizeof tree_base + 32], name[sizeof fresh];
+  snprintf(fresh, sizeof fresh, "%s/.%sXXXXXX", tree_base, kTreeName);
+  if (mkdtemp(fresh) == nullptr) return errno;
+  tree_lock = open(fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   constexpr int kOutOfTheWay = 512;  // programs count on low descriptors
-  const int fd = open(real, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd >= 0) {
-    tree_lock = fcntl(fd, F_DUPFD_CLOEXEC, kOutOfTheWay);
-    close(fd);
-    flock(tree_lock, LOCK_EX | LOCK_NB);
+  if (const int high = fcntl(tree_lock, F_DUPFD_CLOEXEC, kOutOfTheWay); high >= 0) {
+    close(tree_lock);
+    tree_lock = high;
   }
-  if (const int error = made.write_tree(real); error != 0) {
-    remove_tree(real);
+  snprintf(name, sizeof name, "%s/%s%s", tree_base, kTreeName, fresh + strlen(fresh) - 6);
+  struct stat status;
+  if (tree_lock < 0 || flock(tree_lock, LOCK_EX | LOCK_NB) != 0 || fstat(tree_lock, &status) != 0 ||
+      rename(fresh, name) != 0) {
+    const int error = errno;
+    remove_tree(fresh);
+    drop_lock();
+    return error;
+  }
+  if (const int error = made.write_tree(name); error != 0) {
+    remove_tree(name);
+    drop_lock();
     return -error;
   }
-  strcpy(tree, real);
+  strcpy(tree, name);
   tree_length = strlen(tree);
   tree_device = status.st_dev;
   return 0;
 }
 
+int make_tree(PreloadPort& made) {
+  // Memory is where /sys is, and many times faster than a disk for a thousand small files.
+  const char* chosen = secure_getenv("TMPDIR");
+  if (chosen != nullptr && *chosen == '/') return make_tree_in(made, chosen);
+  if (make_tree_in(made, "/dev/shm") == 0) return 0;
+  return make_tree_in(made, "/tmp");
+}
+
 void end_of_process() {
   Inside inside;
-  if (tree_length != 0 && owner == getpid()) remove_tree(tree);
+  if (tree_length == 0 || owner != getpid()) return;
+  remove_tree(tree);
+  sweep(tree_base);  // of children
 }
 
 void in_forked_child() {
@@ -113,15 +133,14 @@ void in_forked_child() {
   __atomic_store_n(&port, nullptr, __ATOMIC_RELEASE);
   tree_length = 0;
   owner = getpid();
-  if (tree_lock >= 0) close(tree_lock);
-  tree_lock = -1;
+  drop_lock();
   pthread_mutex_init(&load_mutex, nullptr);
 }
 
 int note_engine(dl_phdr_info* info, size_t, void* symbol) {
   uintptr_t begin = UINTPTR_MAX, end = 0;
   for (int i = 0; i < info->dlpi_phnum; ++i) {
-    const ElfW(Phdr) & header = info->dlpi_phdr[i];
+    const auto& header = info->dlpi_phdr[i];
     if (header.p_type != PT_LOAD) continue;
     const uintptr_t at = info->dlpi_addr + header.p_vaddr;
     if (at < begin) begin = at;
@@ -215,6 +234,17 @@ bool belongs(const char* path) {
   return false;
 }
 
+bool with_single_slashes(const char* path, char (&room)[PATH_MAX]) {
+  size_t length = 0;
+  for (; *path != '\0'; ++path) {
+    if (*path == '/' && length != 0 && room[length - 1] == '/') continue;
+    if (length + 1 >= sizeof room) return false;
+    room[length++] = *path;
+  }
+  room[length] = '\0';
+  return true;
+}
+
 /// The bus address in a path to a PCI device; its length, or 0.
 size_t pci_slot(const char* path, const char** slot) {
   static const char* const kRoots[] = {"/sys/bus/pci/devices/", "/sys/devices/pci0000:00/"};
@@ -237,14 +267,19 @@ bool is_engine(const void* code) {
   return at >= engine_begin && at < engine_end;
 }
 
-const char* redirect(const char* path, char (&room)[PATH_MAX]) {
-  if (path == nullptr || path[0] != '/' || Inside::now()) return path;
-  while (path[1] == '/') ++path;
-  if (path[1] != 'd' && path[1] != 's' && path[1] != 'p') return path;
+const char* redirect(const char* asked, char (&room)[PATH_MAX]) {
+  if (asked == nullptr || asked[0] != '/' || Inside::now()) return asked;
+  const char* path = asked + strspn(asked, "/") - 1;
+  if (path[1] != 'd' && path[1] != 's' && path[1] != 'p') return asked;
+  char single[PATH_MAX];
+  if (strstr(path, "//") != nullptr) {
+    if (!with_single_slashes(path, single)) return asked;
+    path = single;
+  }
   const char* slot = nullptr;
   const bool certain = belongs(path);
   const size_t slot_length = certain ? 0 : pci_slot(path, &slot);
-  if ((!certain && slot_length == 0) || need_machine() == nullptr) return path;
+  if ((!certain && slot_length == 0) || need_machine() == nullptr) return asked;
   const int before = errno;
   if (!certain) {
     struct stat status;
@@ -253,10 +288,11 @@ const char* redirect(const char* path, char (&room)[PATH_MAX]) {
              slot);
     const bool ours = lstat(room, &status) == 0;
     errno = before;
-    if (!ours) return path;
+    if (!ours) return asked;
   }
   // A name too long stays one: libc says so of the rest of it.
-  if (snprintf(room, sizeof room, "%s%s", tree, path) >= static_cast<int>(sizeof room)) return path;
+  if (snprintf(room, sizeof room, "%s%s", tree, path) >= static_cast<int>(sizeof room))
+    return asked;
   errno = before;
   return room;
 }
