@@ -73,6 +73,28 @@ TEST_P(ChainTest, TwoDependentDispatchesInOneCommandBuffer) {
     EXPECT_EQ(device_->statistics(queue).deferredCount, 0u);
 }
 
+/// The same without its barrier, so that the test above is known to be able to fail.
+TEST_P(ChainTest, WithoutTheBarrierItGoesWrong) {
+  Buffer a = device_->allocate(kCount * 4, kHostCached),
+         b = device_->allocate(kCount * 4, kDeviceLocal);
+  KilnKernel add = device_->probe("mirror_add");
+  KilnCommandBuffer commands = device_->record(0);
+  dispatch(*device_, commands, add, kCount / kGroup, kGroup,
+           Arguments(a.address, b.address, kCount, 1u));
+  dispatch(*device_, commands, add, kCount / kGroup, kGroup,
+           Arguments(b.address, a.address, kCount, 1u));
+  device_->end(commands);
+  KilnSemaphore done = device_->semaphore();
+  bool wrong = false;
+  for (std::uint32_t round = 1; round <= 500 && !wrong; ++round) {
+    for (std::uint32_t i = 0; i < kCount; ++i) words(a)[i] = i + round;
+    device_->submit(device_->compute(), {}, {commands}, {{done, round}});
+    ASSERT_EQ(device_->wait(done, round), VK_SUCCESS) << machine_->said();
+    for (std::uint32_t i = 0; i < kCount; ++i) wrong = wrong || words(a)[i] != i + round + 2;
+  }
+  EXPECT_TRUE(wrong);
+}
+
 TEST_P(ChainTest, ComputeSdmaComputeHost) {
   Buffer in = device_->allocate(kCount * 4, kHostCached),
          first = device_->allocate(kCount * 4, kDeviceLocal),
@@ -111,8 +133,8 @@ TEST_P(ChainTest, ComputeSdmaComputeHost) {
       ASSERT_EQ(words(out)[i], i * 7 + round * 4096 + 8) << "word " << i << " in round " << round;
   }
   ASSERT_EQ(kilnDeviceWaitIdle(device_->handle()), VK_SUCCESS);
-  // Only in the one round that crosses 2^32, and only for the sake of the engine that polls 32 bits:
-  // its own submission, or the signal that would leave the epoch under its poll.
+  // Only in the one round that crosses 2^32, and only for the sake of the engine that polls 32
+  // bits: its own submission, or the signal that would leave the epoch under its poll.
   std::uint64_t deferred = 0;
   for (KilnQueue queue : {device_->compute(0), device_->compute(1), device_->sdma()}) {
     const KilnQueueStatistics statistics = device_->statistics(queue);
