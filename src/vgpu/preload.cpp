@@ -27,6 +27,8 @@
     return next;                                                                                   \
   }())
 
+static_assert(sizeof(struct stat) == sizeof(struct stat64));
+
 using namespace kiln::vgpu;
 using namespace kiln::vgpu::preload;
 
@@ -35,14 +37,12 @@ namespace {
 /// A path where libc finds it.
 class Path {
  public:
-  explicit Path(const char* path) : asked_(path), found_(redirect(path, room_)) {}
+  explicit Path(const char* path) : found_(redirect(path, room_)) {}
   operator const char*() const { return found_; }
   bool is_ours() const { return found_ == room_; }
-  const char* asked() const { return asked_; }
 
  private:
   char room_[PATH_MAX];
-  const char* asked_;
   const char* found_;
 };
 
@@ -71,8 +71,8 @@ int open_device(off_t device, int flags) {
   return answer(fd);
 }
 
-/// How a device's file looks on Linux; `Status` is stat or stat64, which are one layout on all
-/// 64-bit machines.
+/// How a device's file looks on Linux. Functions below that take a void* are given stat or stat64,
+/// which are one layout on 64-bit machines.
 void show_device(off_t device, struct stat* status) {
   status->st_mode = S_IFCHR | 0660;
   status->st_rdev = makedev(static_cast<unsigned>(device >> 20), device & 0xfffff);
@@ -85,6 +85,12 @@ int show(int result, void* buffer) {
   if (result == 0 && machine() != nullptr)
     if (const off_t device = device_of(*status); device != 0) show_device(device, status);
   return result;
+}
+
+/// The descriptor that a call relative to it means where the path is empty (AT_EMPTY_PATH); else
+/// -1.
+int itself(int fd, const char* path) {
+  return path == nullptr || *path == '\0' ? fd : -1;
 }
 
 int show(int result, int fd, void* buffer) {
@@ -119,10 +125,10 @@ HOOK(int, fstat64, int fd, struct stat64* status) {
   return show(NEXT(fstat64)(fd, status), fd, status);
 }
 HOOK(int, fstatat, int fd, const char* path, struct stat* status, int flags) {
-  return show(NEXT(fstatat)(fd, Path(path), status, flags), *path == '\0' ? fd : -1, status);
+  return show(NEXT(fstatat)(fd, Path(path), status, flags), itself(fd, path), status);
 }
 HOOK(int, fstatat64, int fd, const char* path, struct stat64* status, int flags) {
-  return show(NEXT(fstatat64)(fd, Path(path), status, flags), *path == '\0' ? fd : -1, status);
+  return show(NEXT(fstatat64)(fd, Path(path), status, flags), itself(fd, path), status);
 }
 // Names of programs linked before glibc 2.33.
 HOOK(int, __xstat, int version, const char* path, struct stat* status) {
@@ -144,17 +150,15 @@ HOOK(int, __fxstat64, int version, int fd, struct stat64* status) {
   return show(NEXT(__fxstat64)(version, fd, status), fd, status);
 }
 HOOK(int, __fxstatat, int version, int fd, const char* path, struct stat* status, int flags) {
-  return show(NEXT(__fxstatat)(version, fd, Path(path), status, flags), *path == '\0' ? fd : -1,
-              status);
+  return show(NEXT(__fxstatat)(version, fd, Path(path), status, flags), itself(fd, path), status);
 }
 HOOK(int, __fxstatat64, int version, int fd, const char* path, struct stat64* status, int flags) {
-  return show(NEXT(__fxstatat64)(version, fd, Path(path), status, flags), *path == '\0' ? fd : -1,
-              status);
+  return show(NEXT(__fxstatat64)(version, fd, Path(path), status, flags), itself(fd, path), status);
 }
 HOOK(int, statx, int fd, const char* path, int flags, unsigned mask, struct statx* status) {
   const int result = NEXT(statx)(fd, Path(path), flags, mask, status);
   if (result != 0 || machine() == nullptr) return result;
-  off_t device = path != nullptr && *path == '\0' ? device_of(fd) : 0;
+  off_t device = device_of(itself(fd, path));
   if (device == 0) {
     struct stat plain{};
     plain.st_dev = makedev(status->stx_dev_major, status->stx_dev_minor);
