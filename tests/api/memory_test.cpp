@@ -231,5 +231,21 @@ TEST_P(MemoryTest, ExportedAsAFile) {
   EXPECT_EQ(close(fd), 0);
 }
 
+TEST_P(MemoryTest, ImportedHostMemoryIsNotExported) {
+  void* const page =
+      mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(page, MAP_FAILED);
+  KilnMemoryAllocateInfo wanted = info(4096, kHostCached);
+  wanted.pHostPointer = page;
+  KilnMemory memory = nullptr;
+  ASSERT_EQ(kilnAllocateMemory(device_->handle(), &wanted, nullptr, &memory), VK_SUCCESS);
+  int fd = 0;
+  EXPECT_LT(kilnExportMemoryFd(device_->handle(), memory, &fd), 0);
+  EXPECT_EQ(fd, -1);
+  EXPECT_NE(machine_->said(), "");
+  kilnFreeMemory(device_->handle(), memory, nullptr);
+  munmap(page, 4096);
+}
+
 }  // namespace
 }  // namespace api_test

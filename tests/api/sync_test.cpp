@@ -109,6 +109,20 @@ TEST_P(SyncTest, SeveralThreadsWaitForOneSignal) {
   for (VkResult result : results) EXPECT_EQ(result, VK_SUCCESS);
 }
 
+TEST_P(SyncTest, DriversWithoutEventAgesWakeEveryThreadToo) {
+  Machine old(spec("kfd=1.11"));
+  if (old.gpu_count() == 0) GTEST_SKIP() << "that version does not know this GPU";
+  Device device(old);
+  KilnSemaphore line = device.semaphore();
+  VkResult results[4] = {};
+  std::vector<std::thread> threads;
+  for (VkResult& result : results) threads.emplace_back([&] { result = device.wait(line, 1); });
+  nap();
+  device.submit(device.compute(), {}, {}, {{line, 1}});
+  for (std::thread& thread : threads) thread.join();
+  for (VkResult result : results) EXPECT_EQ(result, VK_SUCCESS);
+}
+
 TEST_P(SyncTest, WithoutInterrupts) {
   KilnSemaphore line = device_->semaphore(0, {}, KILN_SEMAPHORE_CREATE_NO_INTERRUPT_BIT);
   EXPECT_EQ(device_->wait(line, 1, kBlink), VK_TIMEOUT);
