@@ -7,6 +7,9 @@ BUILD_PACKAGES="g++ meson ninja-build pkg-config ccache libdrm-dev libvulkan-dev
 CHECK_PACKAGES="git make binutils clang-format-22 clang-tidy-22 llvm-22-dev libclang-rt-22-dev libgtest-dev
   libbenchmark-dev libdrm-amdgpu1"
 
+# Compilations are shared between checkouts, wherever they lie.
+export CCACHE_BASEDIR="$PWD" CCACHE_NOHASHDIR=1
+
 missing_packages() {
   for package in "$@"; do
     dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -q '^installed$' || echo "$package"
@@ -33,6 +36,7 @@ configure() {
   dir=$1
   shift
   if [ ! -f "$dir/build.ninja" ]; then
+    mkdir -p "$(dirname "$dir")"
     CC="${CC:-ccache gcc}" CXX="${CXX:-ccache g++}" meson setup "$dir" "$@" >"$dir.log" 2>&1 || {
       cat "$dir.log" >&2
       exit 1
