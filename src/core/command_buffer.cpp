@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "core/device.hpp"
-#include "core/kernel.hpp"
 #include "core/limits.hpp"
 #include "core/physical_device.hpp"
 #include "core/queue.hpp"
@@ -62,6 +61,8 @@ Status CommandBuffer::reset() {
   part_dwords_ = nullptr;
   data_block_ = {};
   data_used_ = 0;
+  last_shape_ = {};
+  last_arguments_ = nullptr;
   pending_barrier_ = {};
   dispatch_state_.forget();
   scratch_bytes_per_xcc_ = 0;
@@ -222,7 +223,11 @@ Status CommandBuffer::dispatch(const KilnDispatchInfo& info, kmd::Va indirect) {
     if (kernel.argument_block_bytes() > 0) {
       // 64 bytes: the kernarg segment's largest alignment, and no two dispatches in a cache line.
       KILN_ASSIGN(void* block, take_data(kernel.argument_block_bytes(), 64, &args.kernarg));
-      kernel.write_arguments(info, {static_cast<std::byte*>(block), kernel.argument_block_bytes()});
+      const LaunchShape shape = kernel.shape_of(info);
+      kernel.write_arguments(info, {static_cast<std::byte*>(block), kernel.argument_block_bytes()},
+                             shape == last_shape_ ? last_arguments_ : nullptr);
+      last_shape_ = shape;
+      last_arguments_ = static_cast<const std::byte*>(block);
       args.kernarg_data = static_cast<const std::uint32_t*>(block);
     } else {
       args.kernarg = device().queue_block();  // never read, but a valid address

@@ -11,6 +11,7 @@
 
 #include "base/result.hpp"
 #include "core/command_pool.hpp"
+#include "core/kernel.hpp"
 #include "core/object.hpp"
 #include "gpu/commands.hpp"
 #include "gpu/dispatch.hpp"
@@ -90,6 +91,8 @@ class CommandBuffer {
   std::uint32_t* part_dwords_ = nullptr;
   Block data_block_{};
   std::uint64_t data_used_ = 0;
+  LaunchShape last_shape_;  // of the last dispatch with arguments, which lie at last_arguments_
+  const std::byte* last_arguments_ = nullptr;
   gpu::Barrier pending_barrier_;
   gpu::DispatchState dispatch_state_;
   std::uint64_t scratch_bytes_per_xcc_ = 0;

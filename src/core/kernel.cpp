@@ -101,9 +101,20 @@ Status Kernel::check_launch(const KilnDispatchInfo& info, bool indirect) const {
   return {};
 }
 
-void Kernel::write_arguments(const KilnDispatchInfo& info, std::span<std::byte> block) const {
+LaunchShape Kernel::shape_of(const KilnDispatchInfo& info) const {
+  return {this, std::to_array(info.workgroupCount), std::to_array(info.workgroupSize),
+          std::to_array(info.threadCount), info.dynamicLdsBytes};
+}
+
+void Kernel::write_arguments(const KilnDispatchInfo& info, std::span<std::byte> block,
+                             const std::byte* alike) const {
   const std::size_t given = std::min<std::size_t>(info.argumentsSize, info_.explicit_size);
   if (given > 0) std::memcpy(block.data(), info.pArguments, given);
+  if (alike != nullptr) {
+    // Some twenty values, six of them quotients: half of what recording a dispatch would cost.
+    std::memcpy(block.data() + given, alike + given, block.size() - given);
+    return;
+  }
   std::memset(block.data() + given, 0, block.size() - given);
   if (info_.hidden.empty()) return;
   gpu::HiddenValues values;

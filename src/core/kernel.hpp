@@ -5,6 +5,7 @@
 
 #include <kiln/kiln.h>
 
+#include <array>
 #include <memory>
 #include <span>
 #include <string>
@@ -16,6 +17,17 @@
 #include "kmd/kmd.hpp"
 
 namespace kiln::core {
+
+class Kernel;
+
+/// What the hidden arguments of a dispatch depend on.
+struct LaunchShape {
+  const Kernel* kernel = nullptr;
+  std::array<std::uint32_t, 3> groups{}, group_size{}, threads{};
+  std::uint32_t dynamic_lds = 0;
+
+  bool operator==(const LaunchShape&) const = default;
+};
 
 class Kernel {
  public:
@@ -34,8 +46,11 @@ class Kernel {
 
   /// Everything about a launch that can be refused on the host.
   Status check_launch(const KilnDispatchInfo& info, bool indirect) const;
-  /// Explicit arguments from the application, hidden ones from the launch.
-  void write_arguments(const KilnDispatchInfo& info, std::span<std::byte> block) const;
+  LaunchShape shape_of(const KilnDispatchInfo& info) const;
+  /// Explicit arguments from the application, hidden ones from the launch. `alike`, if not null, is
+  /// the argument block of a launch of the same shape.
+  void write_arguments(const KilnDispatchInfo& info, std::span<std::byte> block,
+                       const std::byte* alike) const;
   /// The AQL packet that kernels which ask for a dispatch pointer read (code object v4).
   void write_dispatch_packet(const KilnDispatchInfo& info, kmd::Va arguments, void* packet) const;
 

@@ -57,6 +57,32 @@ TEST_P(DispatchTest, ArgumentsAreCopiedWhenRecorded) {
   for (int i = 0; i < 64; ++i) EXPECT_EQ(words(out)[i], 0x600du);
 }
 
+/// A dispatch of the same shape as the one before takes its hidden arguments from there.
+TEST_P(DispatchTest, ShapesMayChangeFromDispatchToDispatch) {
+  constexpr std::uint32_t kRegion = 1024;  // words
+  const struct {
+    std::uint32_t groups, group_size, threads;
+  } shapes[] = {{2, 256, 0},  {2, 256, 0}, {8, 64, 0},  {8, 64, 0},    {8, 64, 500},
+                {8, 64, 490}, {8, 64, 0},  {2, 256, 0}, {4, 256, 800}, {4, 256, 800}};
+  Buffer out = device_->allocate(std::size(shapes) * kRegion * 4, kHostUncached);
+  for (std::uint32_t& word : words(out)) word = 0;
+  KilnCommandBuffer commands = device_->record(0);
+  for (std::uint32_t i = 0; i < std::size(shapes); ++i) {
+    const Arguments arguments(out.address + i * kRegion * 4, i + 1);
+    KilnDispatchInfo info =
+        dispatch_info(device_->probe("fill"), shapes[i].groups, shapes[i].group_size, arguments);
+    info.threadCount[0] = shapes[i].threads;
+    device_->check(kilnCmdDispatch(commands, &info), "recording");
+  }
+  run(commands);
+  for (std::uint32_t i = 0; i < std::size(shapes); ++i) {
+    const std::uint32_t threads =
+        shapes[i].threads != 0 ? shapes[i].threads : shapes[i].groups * shapes[i].group_size;
+    for (std::uint32_t word = 0; word < kRegion; ++word)
+      ASSERT_EQ(words(out)[i * kRegion + word], word < threads ? i + 1 : 0) << i << " " << word;
+  }
+}
+
 TEST_P(DispatchTest, ExactThreadCountsMakePartialGroups) {
   Buffer out = device_->allocate(8192, kHostUncached);
   for (std::uint32_t threads : {1u, 31u, 32u, 33u, 63u, 65u, 200u, 256u, 257u, 1000u}) {
