@@ -120,6 +120,14 @@ void print_gpu(std::size_t index, const ordered_json& gpu) {
                 family["queues"].get<unsigned>(), family["engines"].get<unsigned>());
 }
 
+bool first_is_real(const tools::Instance& instance) {
+  if (instance.gpus().empty()) return false;
+  KilnPhysicalDeviceProperties p{};
+  p.sType = KILN_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES;
+  kilnGetPhysicalDeviceProperties(instance.gpus()[0], &p);
+  return !p.isVirtual;
+}
+
 /// What to type next; the last line of the text form.
 std::string advice(const ordered_json& report) {
   if (report["gpus"].empty())
@@ -141,6 +149,8 @@ int main(int argc, char** argv) {
                                "kiln-probe.json)")
                     ->expected(0, 1)
                     ->default_str("kiln-probe.json");
+  bool real_only = false;
+  app.add_flag("--real-only", real_only, "with --probe: exit with 77 (skipped) unless GPU 0 is a real one");
   CLI11_PARSE(app, argc, argv);
 
   tools::Instance instance;
@@ -148,6 +158,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "kiln-info: %s\n", instance.error().c_str());
     return 1;
   }
+  if (probe->count() > 0 && real_only && !first_is_real(instance)) return 77;
   if (probe->count() > 0)
     return tools::run_probe(instance, probe_file.empty() ? "kiln-probe.json" : probe_file);
 
