@@ -65,6 +65,11 @@ Stream& Stream::emit(const std::function<void(gpu::DwordWriter&)>& emitter) {
   return *this;
 }
 
+Stream& Stream::append(std::span<const std::uint32_t> values) {
+  dwords.insert(dwords.end(), values.begin(), values.end());
+  return *this;
+}
+
 Stream& Stream::write(Va address, std::uint32_t value) {
   put(gpu::Packet<pm4::WriteData>{}
           .set<pm4::WriteData::dst_sel>(pm4::kSelMemory)

@@ -69,13 +69,12 @@ class Stream {
  public:
   template <class P>
   Stream& put(const gpu::Packet<P>& packet) {
-    dwords.insert(dwords.end(), packet.dwords.begin(), packet.dwords.end());
-    return *this;
+    return append(packet.dwords);
   }
   Stream& put(std::initializer_list<std::uint32_t> values) {
-    dwords.insert(dwords.end(), values);
-    return *this;
+    return append({values.begin(), values.size()});
   }
+  Stream& append(std::span<const std::uint32_t> values);
   /// Whatever an emit function of gpu/ writes.
   Stream& emit(const std::function<void(gpu::DwordWriter&)>& emitter);
 
