@@ -7,6 +7,7 @@
 #include <cassert>
 
 #include "base/result.hpp"
+#include "gpu/cache.hpp"
 #include "gpu/pm4.hpp"
 #include "gpu/registers.hpp"
 
@@ -32,6 +33,10 @@ void put_address(DwordWriter& writer, std::uint32_t first, Va address) {
 }
 
 void put_scratch(DwordWriter& writer, const QueueContext& queue, const ScratchBinding& scratch) {
+  // A wave's place is its slot's number times WAVESIZE: waves of an earlier dispatch with another
+  // size, in the same memory, would overlap with the new ones (Mesa ac_gpu_info.c,
+  // ac_get_scratch_tmpring_size: constant while the GPU uses the buffer). They end first.
+  emit_idle(writer);
   put_registers(writer, reg::TmpringSizeGfx9::kOffset, &scratch.tmpring_size, 1);
   if (scratch.base != 0) emit_scratch_base(writer, queue, scratch);
 }

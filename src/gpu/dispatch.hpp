@@ -120,8 +120,8 @@ std::string check_dispatch(const KernelImage& image, const DispatchArgs& args);
 /// Upper bound of emit_dispatch and emit_dispatch_indirect.
 constexpr std::uint32_t max_dispatch_dwords(std::uint32_t xcc_count) {
   // START+NUM_THREAD+2 (10), RESTART+TT (6), RESOURCE_LIMITS (3), PGM (4), RSRC1/2 (4), RSRC3 (3),
-  // TMPRING (3), scratch base (4, or 6 per XCC), USER_DATA (18), DISPATCH_DIRECT (5).
-  return 56 + (xcc_count > 1 ? 6 * xcc_count : 4);
+  // idle (2), TMPRING (3), scratch base (4, or 6 per XCC), USER_DATA (18), DISPATCH_DIRECT (5).
+  return 58 + (xcc_count > 1 ? 6 * xcc_count : 4);
 }
 
 void emit_dispatch(DwordWriter& writer, const QueueContext& queue, const KernelImage& image,

@@ -305,8 +305,8 @@ TEST(Scratch, EachXccGetsItsOwnBase) {
   args.scratch = {0x5'0000'0000, 0x1'0000'0000, 0x84C0, 8192};
   Stream two{gfx942(), 2};
   const std::string text = hex(two.dispatch(image, args));
-  // TMPRING_SIZE, then PRED_EXEC of four dwords with one XCC each.
-  EXPECT_NE(text.find("c0017600 00000218 000084c0 "
+  // CS_PARTIAL_FLUSH and TMPRING_SIZE, then PRED_EXEC of four dwords with one XCC each.
+  EXPECT_NE(text.find("c0004600 00000407 c0017600 00000218 000084c0 "
                       "c0002300 01000004 c0027600 00000210 05000000 00000000 "
                       "c0002300 02000004 c0027600 00000210 06000000 00000000"),
             std::string::npos)
@@ -314,11 +314,28 @@ TEST(Scratch, EachXccGetsItsOwnBase) {
   // Bound once.
   EXPECT_EQ(two.dispatch(image, args).size(), 5u);
   args.scratch.base += 0x100;
-  EXPECT_EQ(two.dispatch(image, args).size(), 3u + 12u + 5u);
+  EXPECT_EQ(two.dispatch(image, args).size(), 2u + 3u + 12u + 5u);
 
   Stream one{gfx942(), 1};
   EXPECT_NE(hex(one.dispatch(image, args)).find("c0027600 00000210 05000001 00000000"),
             std::string::npos);
+}
+
+TEST(Scratch, AnotherWaveSizeWaitsForTheWavesOfTheLast) {
+  // Two kernels without a barrier in between would have their waves' scratch overlap.
+  KernelDescriptor kd = simple();
+  kd.compute_pgm_rsrc2 |= 1;
+  kd.private_segment_fixed_size = 128;
+  const KernelImage image = image_of(gfx1100(), kd);
+  DispatchArgs args = grid(1, 64, 0x1000);
+  const std::string idle = "c0004600 00000407 c0017600 00000218 ";
+  Stream stream{gfx1100()};
+  // The first one of a buffer too: an earlier submission may still run.
+  args.scratch = {0, 0, 0x20200, 8192};
+  EXPECT_NE(hex(stream.dispatch(image, args)).find(idle + "00020200"), std::string::npos);
+  EXPECT_EQ(hex(stream.dispatch(image, args)).find("c0004600"), std::string::npos);
+  args.scratch = {0, 0, 0x40200, 16384};
+  EXPECT_NE(hex(stream.dispatch(image, args)).find(idle + "00040200"), std::string::npos);
 }
 
 TEST(Scratch, TheBaseCanComeLater) {
