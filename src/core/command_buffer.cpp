@@ -43,12 +43,13 @@ CommandBuffer::~CommandBuffer() {
 }
 
 bool CommandBuffer::pending() const {
-  return last_queue_ != nullptr && !device().lost() && !last_queue_->retired(last_submission_);
+  const Queue* queue = last_queue();
+  return queue != nullptr && !device().lost() &&
+         !queue->retired(last_submission_.load(std::memory_order_acquire));
 }
 
-void CommandBuffer::submitted(const Queue& queue, std::uint64_t submission) {
-  last_queue_ = &queue;
-  last_submission_ = submission;
+CommandBuffer::Use CommandBuffer::submitted(Use use) {
+  return {last_queue_.exchange(use.queue), last_submission_.exchange(use.submission)};
 }
 
 Status CommandBuffer::reset() {

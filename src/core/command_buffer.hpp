@@ -6,6 +6,7 @@
 
 #include <kiln/kiln.h>
 
+#include <atomic>
 #include <cstring>
 #include <vector>
 
@@ -61,9 +62,15 @@ class CommandBuffer {
   std::uint64_t scratch_bytes_per_xcc() const { return scratch_bytes_per_xcc_; }
   /// Remembers where it was submitted last. A command buffer may be pending several times on one
   /// queue, but not on two queues at once: its XCC join counters are its own.
-  void submitted(const Queue& queue, std::uint64_t submission);
+  /// The monitor thread does this too, for what was held back.
+  struct Use {
+    const Queue* queue = nullptr;
+    std::uint64_t submission = 0;
+  };
+  /// Gives back what was there before.
+  Use submitted(Use use);
   bool pending() const;
-  const Queue* last_queue() const { return last_queue_; }
+  const Queue* last_queue() const { return last_queue_.load(std::memory_order_acquire); }
 
  private:
   template <class Emit>
@@ -99,8 +106,8 @@ class CommandBuffer {
   kmd::Va sdma_fence_ = 0;  // a word that barriers of an SDMA stream fence and poll
   std::uint32_t sdma_barriers_ = 0;
   KilnCommandBufferStatistics statistics_{};
-  const Queue* last_queue_ = nullptr;
-  std::uint64_t last_submission_ = 0;
+  std::atomic<const Queue*> last_queue_{nullptr};
+  std::atomic<std::uint64_t> last_submission_{0};
 };
 
 }  // namespace kiln::core

@@ -185,7 +185,7 @@ Queue::Submission Queue::copy_of(const View& view) {
 void Queue::defer(const View& view) {
   deferred_.push_back(copy_of(view));
   // Pending without a number yet: none ever retires that far.
-  for (KilnCommandBuffer buffer : view.buffers) from(buffer)->submitted(*this, UINT64_MAX);
+  for (KilnCommandBuffer buffer : view.buffers) from(buffer)->submitted({this, UINT64_MAX});
   ++deferred_count_;
   held_back_.store(true, std::memory_order_release);
   device_.monitor().start();
@@ -317,9 +317,16 @@ Result<Queue::Outcome> Queue::write_submission(const View& view, std::uint64_t s
     plan.started = {started_.address, submission, true, gpu::PipeStage::Top};
   if (scratch_bytes > 0) plan.scratch = &scratch_binding_;
   KILN_TRY(ring_->check_size(plan));
-  if (!ring_->write(plan, submission, progress_.load())) return Outcome::NoRoom;
+  // Known to the command buffers before the GPU can be through with them.
+  former_uses_.clear();
+  for (KilnCommandBuffer handle : view.buffers)
+    former_uses_.push_back(from(handle)->submitted({this, submission}));
+  if (!ring_->write(plan, submission, progress_.load())) {
+    for (std::size_t i = view.buffers.size(); i-- > 0;)
+      from(view.buffers[i])->submitted(former_uses_[i]);
+    return Outcome::NoRoom;
+  }
   submitted_.store(submission, std::memory_order_release);
-  for (KilnCommandBuffer handle : view.buffers) from(handle)->submitted(*this, submission);
   if (!old_scratch_.empty()) free_retired_scratch();
   return Outcome::Submitted;
 }

@@ -88,6 +88,7 @@ class Queue {
   std::vector<StreamPart> plan_parts_;
   std::vector<gpu::SignalOp> plan_signals_;
   std::vector<KilnSemaphoreValue> held_signals_;
+  std::vector<CommandBuffer::Use> former_uses_;
   std::vector<Semaphore*> polled_;  // semaphores that know of a poll of the submission being made
 
   // Scratch memory of this queue's kernels. Smaller ones are kept until their users have retired.
