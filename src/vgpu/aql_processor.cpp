@@ -67,6 +67,7 @@ AqlProcessor::Result AqlProcessor::memory_fault() {
 
 Outcome AqlProcessor::step(Random& random) {
   if (queue_->stopped) return Outcome::Parked;
+  if (!context_.slots.holds(queue_.get())) return Outcome::Waiting;
   bool progress = false;
   if (!retire(&progress)) return Outcome::Parked;
   unsigned budget = kPacketsAStep;

@@ -68,6 +68,7 @@ void CommandProcessor::submit(AqlWork work) {
 
 Outcome CommandProcessor::step(Random& random) {
   if (queue_->stopped) return Outcome::Parked;
+  if (!context_.slots.holds(queue_.get())) return Outcome::Waiting;
   bool progress = drain();
   unsigned budget = kPacketsAStep;
   if (context_.scheduler.skew() != 0) budget = 1 + random.below(kPacketsAStepSkewed);

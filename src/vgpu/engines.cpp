@@ -62,6 +62,7 @@ class EnginesOfGpu final : public Engines {
       std::lock_guard lock(mutex_);
       queues_[{config.process, config.id}] = queue;
     }
+    if (takes_slot(config.type)) context_.slots.add(queue->state.get());
     context_.scheduler.start();
     for (const auto& task : queue->tasks) context_.scheduler.add(task);
   }
@@ -75,9 +76,11 @@ class EnginesOfGpu final : public Engines {
     config.ring = ring;
     config.ring_bytes = ring_bytes;
     config.priority = priority;
+    context_.slots.remove(queue->state.get());
     // KFD maps a queue only with a ring and a share of time (kfd_priv.h QUEUE_IS_ACTIVE).
-    if (percentage != 0 && ring != 0 && ring_bytes != 0)
-      context_.scheduler.resume(*queue->state->tasks);
+    if (percentage == 0 || ring == 0 || ring_bytes == 0) return;
+    if (takes_slot(config.type)) context_.slots.add(queue->state.get());
+    context_.scheduler.resume(*queue->state->tasks);
   }
 
   void set_cu_mask(std::uint64_t process, std::uint32_t id, const std::uint32_t* words,
@@ -110,6 +113,7 @@ class EnginesOfGpu final : public Engines {
     }
     queue->state->stopped = true;
     context_.scheduler.drop(*queue->state->tasks, true);
+    context_.slots.remove(queue->state.get());
     queue->tasks.clear();
     // Unmapping a queue writes back what it left in the caches.
     if (context_.caches != nullptr) context_.caches->flush(*queue->state->config.space);
@@ -126,6 +130,7 @@ class EnginesOfGpu final : public Engines {
     for (auto& queue : evicted) {
       queue->state->stopped = true;
       context_.scheduler.drop(*queue->state->tasks, false);
+      context_.slots.remove(queue->state.get());
     }
   }
 
@@ -136,6 +141,10 @@ class EnginesOfGpu final : public Engines {
   std::uint64_t instructions() const override { return context_.instructions.load(); }
 
  private:
+  static bool takes_slot(QueueType type) {
+    return type == QueueType::Pm4 || type == QueueType::Aql;
+  }
+
   using Key = std::pair<std::uint64_t, std::uint32_t>;
   struct Queue {
     std::shared_ptr<QueueState> state;

@@ -77,6 +77,7 @@ struct EngineOptions {
   std::uint64_t seed = 0;          ///< of the skew and, if not 0, of random cache evictions
   std::uint32_t skew = 0;          ///< 0 none .. 100 maximal
   std::uint32_t threads = 0;       ///< 0: as many as the host has
+  std::uint32_t quantum_us = 5000; ///< of compute queues that take turns, if they outnumber the slots
   bool debug = false;              ///< print more to stderr than hardware would tell
   /// A fault to inject: DISPATCH_DIRECT's DIM_X is read with its lowest set bit cleared, so that whoever
   /// checks results can see that a damaged stream shows.

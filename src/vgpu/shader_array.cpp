@@ -95,7 +95,8 @@ EngineContext::EngineContext(const ChipSpec& chip_in, const gpu::Target& target_
       target(target_in),
       options(options_in),
       host(host_in),
-      scheduler(options_in.threads, options_in.seed, options_in.skew) {
+      scheduler(options_in.threads, options_in.seed, options_in.skew),
+      slots(chip_in.num_cp_queues, std::chrono::microseconds(options_in.quantum_us)) {
   if (options.strict_memory) caches = std::make_unique<CacheSystem>(chip, options.seed);
   for (std::uint32_t i = 0; i < chip.xcc_count; ++i)
     xccs.push_back(std::make_unique<ShaderArray>(chip, target));

@@ -16,6 +16,7 @@
 #include "vgpu/chips.hpp"
 #include "vgpu/engines.hpp"
 #include "vgpu/isa/dispatch.hpp"
+#include "vgpu/queue_slots.hpp"
 #include "vgpu/scheduler.hpp"
 
 namespace kiln::vgpu {
@@ -75,6 +76,7 @@ struct EngineContext : isa::Environment {
   const EngineOptions options;
   EngineHost& host;
   Scheduler scheduler;
+  QueueSlots slots;
   std::unique_ptr<CacheSystem> caches;  ///< null: coherent
   std::vector<std::unique_ptr<ShaderArray>> xccs;
   std::atomic<std::uint64_t> instructions{0};

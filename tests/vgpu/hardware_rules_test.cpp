@@ -167,7 +167,10 @@
 // 12 Over-subscription
 //   SDMA queues run out:
 //     KfdQueue.SdmaQueuesGoRoundTheEnginesAndRunOut
-//   no more compute queues than slots (slots taken in turn are not played):
+//   compute queues that outnumber the slots take turns, and a waiter holds its slot:
+//     HardwareRules12.AWaiterWithASlotKeepsItsProducerOut
+//     HardwareRules12.QueuesTakeTurnsWhenTheirQuantumIsOver
+//   no more compute queues than slots:
 //     api/DeviceTest.EveryQueueOfEveryFamilyCanBeMade
 // clang-format on
 #include "hardware_rules.hpp"
@@ -397,6 +400,48 @@ TEST(HardwareRules8, CuMaskLimitsWhereWorkgroupsRun) {
   const std::uint32_t one_wgp[] = {0, 0b1100};
   gpu.engines->set_cu_mask(kProcess, queue->config.id, one_wgp, 2);
   EXPECT_EQ(places(), 1u);
+}
+
+// ---- 12. over-subscription
+
+/// As many queues as there are slots wait for a word that one more is to write.
+struct Crowd {
+  explicit Crowd(const EngineOptions& options) : gpu("navi31", options) {
+    for (std::uint32_t i = 0; i <= gpu.chip.num_cp_queues; ++i)
+      queues.push_back(gpu.queue(QueueType::Pm4));
+    for (std::size_t i = 0; i + 1 < queues.size(); ++i)
+      queues[i]->submit(Stream{}.wait32(word, 1, pm4::Compare::Eq).write(out + 4 * i, 1));
+    queues.back()->submit(Stream{}.write(word, 1));
+  }
+  bool waiters_end(std::size_t from) {
+    return eventually([&] {
+      for (std::size_t i = from; i + 1 < queues.size(); ++i)
+        if (gpu.load<std::uint32_t>(out + 4 * i) != 1) return false;
+      return true;
+    });
+  }
+  EngineFixture gpu;
+  Va word = gpu.uncached(8), out = gpu.uncached(256);
+  std::vector<std::unique_ptr<TestQueue>> queues;
+};
+
+TEST(HardwareRules12, AWaiterWithASlotKeepsItsProducerOut) {
+  EngineOptions options;
+  options.quantum_us = ~0u;  // more than an hour
+  Crowd crowd(options);
+  auto copies = crowd.gpu.queue(QueueType::Sdma);  // engines of their own
+  for (int i = 1; i <= 25; ++i) {
+    copies->submit(std::vector<std::uint32_t>(8, 0u));
+    ASSERT_TRUE(eventually([&] { return copies->read_pointer() == 32u * i; }));
+  }
+  EXPECT_EQ(crowd.gpu.load<std::uint32_t>(crowd.word), 0u);
+  crowd.queues.front()->destroy();  // a slot comes free
+  EXPECT_TRUE(crowd.waiters_end(1));
+}
+
+TEST(HardwareRules12, QueuesTakeTurnsWhenTheirQuantumIsOver) {
+  Crowd crowd({});
+  EXPECT_TRUE(crowd.waiters_end(0));
 }
 
 }  // namespace
