@@ -38,6 +38,7 @@ void record(Row& row, bool sdma, const Command& command) {
   // Memory as command buffers use it, written through as they are.
   const auto bytes = static_cast<std::size_t>(dwords * 4 + data);
   const tools::Buffer to = stand.device().allocate(1 << 20, tools::kHostUncached);
+  std::memset(to.host, 0, to.size);  // its pages are there, as those of command buffers are
   std::vector<std::byte> from(bytes);
   std::size_t at = 0;
   row.compare("x_memcpy", [&] {

@@ -7,8 +7,10 @@
 #include <benchmark/benchmark.h>
 #include <kiln/kiln.h>
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <string>
@@ -128,7 +130,8 @@ class Row {
   Stand& stand;
 
   void counter(const char* name, double value) { state.counters[name] = value; }
-  /// Times `body` in batches of `batch` operations, with `between` untimed after each.
+  /// Times `body` in batches of `batch` operations, with `between` untimed after each. The counter
+  /// best_ns is the time of an operation in the quickest batch: what a busy machine changes least.
   template <class Body, class Between>
   void time(std::uint32_t batch, Body body, Between between) {
     while (state.KeepRunningBatch(batch)) {
@@ -136,18 +139,20 @@ class Row {
       for (std::uint32_t i = 0; i < batch; ++i) body(i);
       const double took = seconds(begin, Clock::now());
       state.SetIterationTime(took);
-      spent_ += took;
+      best_ = std::min(best_, took / batch);
       between();
     }
+    counter("best_ns", best_ * 1e9);
   }
   /// Counts what an operation costs; `must_be_free`: the row fails if that is not nothing.
   void count(std::uint32_t repeats, const std::function<void()>& operation,
              bool must_be_free = false);
-  /// Compares with a peer measured right now: counter `name` = this row's time / the peer's.
+  /// Compares with a peer measured right now, best with best: counter `name` = this row's time /
+  /// the peer's.
   void compare(const char* name, const std::function<void()>& peer);
 
  private:
-  double spent_ = 0;
+  double best_ = std::numeric_limits<double>::infinity();  // seconds
 };
 
 /// Registers NAME/GPU, timed by Row::time.

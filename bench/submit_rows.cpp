@@ -12,6 +12,9 @@ namespace {
 
 /// Submissions in a row before the host waits for them: far below what a ring holds.
 constexpr std::uint32_t kBatch = 64;
+/// Of rows that only submit: the untimed wait for the GPU takes far longer than what is timed, so
+/// the number is not left to the time.
+constexpr std::uint32_t kSubmissions = 200 * kBatch;
 
 void compare_with_getppid(Row& row) {
   row.compare("x_getppid", [] { benchmark::DoNotOptimize(syscall(SYS_getppid)); });
@@ -195,9 +198,13 @@ void host_timeline(Row& row, Host what, VkFlags flags) {
 }  // namespace
 
 void add_submit_rows(const GpuChoice& gpu) {
-  add_row(gpu, "submit/prerecorded/compute", [](Row& row) { submit_prerecorded(row, false); });
-  add_row(gpu, "submit/prerecorded/sdma", [](Row& row) { submit_prerecorded(row, true); });
-  add_row(gpu, "submit/end+submit", end_and_submit);
+  add_row(gpu, "submit/prerecorded/compute", [](Row& row) {
+    submit_prerecorded(row, false);
+  })->Iterations(kSubmissions);
+  add_row(gpu, "submit/prerecorded/sdma", [](Row& row) {
+    submit_prerecorded(row, true);
+  })->Iterations(kSubmissions);
+  add_row(gpu, "submit/end+submit", end_and_submit)->Iterations(kSubmissions);
   for (const bool sdma : {false, true}) {
     const std::string queue = sdma ? "/sdma" : "/compute";
     add_row(gpu, "submit+wait/spin" + queue,
