@@ -278,6 +278,8 @@ Status KfdGpu::clocks(std::uint64_t* gpu_ticks, std::uint64_t* host_ns) {
 }
 
 bool KfdGpu::flush_hdp() {
+  // Stores through the aperture are write-combined: they leave the CPU first.
+  __builtin_ia32_sfence();
   if (!info_.hdp_flush_needed) return true;
   if (hdp_flush_ == nullptr) return false;
   // A write of 1 flushes; reading back waits until the write has arrived (ROCr does both).
