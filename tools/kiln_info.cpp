@@ -150,7 +150,8 @@ int main(int argc, char** argv) {
                     ->expected(0, 1)
                     ->default_str("kiln-probe.json");
   bool real_only = false;
-  app.add_flag("--real-only", real_only, "with --probe: exit with 77 (skipped) unless GPU 0 is a real one");
+  app.add_flag("--real-only", real_only,
+               "with --probe: exit with 77 (skipped) unless GPU 0 is a real one");
   CLI11_PARSE(app, argc, argv);
 
   tools::Instance instance;

@@ -1,19 +1,20 @@
 /* Kiln: explicit compute on AMD GPUs, in the style of Vulkan.
  *
  * This is the only public header. It is C11 and C++ clean and takes its vocabulary (VkResult,
- * VkDeviceSize, VkAllocationCallbacks, ...) from the Vulkan headers; nothing of libvulkan is linked.
+ * VkDeviceSize, VkAllocationCallbacks, ...) from the Vulkan headers; nothing of libvulkan is
+ * linked.
  *
  * Conventions kept from Vulkan
- *   - Structures with `sType` must carry their value and a `pNext` chain; unknown members of a chain
- *     are ignored.
+ *   - Structures with `sType` must carry their value and a `pNext` chain; unknown members of a
+ * chain are ignored.
  *   - Two-call enumeration: with a null array the count is written, else at most *pCount elements
  *     are, and VK_INCOMPLETE says that there were more.
  *   - Objects are externally synchronised where a function's comment says so; everything else may
  *     be called from any thread.
  *   - A null handle passed to a Destroy or Free function is ignored.
  *   - Results: VK_SUCCESS, or a positive status (VK_TIMEOUT, VK_NOT_READY, VK_INCOMPLETE), or a
- *     negative error. Each error is also told in words to the instance's debug messengers. Functions
- *     list the errors peculiar to them; every one that creates may also return
+ *     negative error. Each error is also told in words to the instance's debug messengers.
+ * Functions list the errors peculiar to them; every one that creates may also return
  *     VK_ERROR_OUT_OF_HOST_MEMORY, and every one that reaches the GPU VK_ERROR_DEVICE_LOST.
  *   - Sizes and offsets are bytes, times are nanoseconds unless a name says otherwise.
  */
@@ -109,8 +110,7 @@ KILN_API VkResult kilnEnumerateInstanceLayerProperties(uint32_t* pCount,
 
 /* Lists the extensions of the library (pLayerName null) or of a layer.
  * VK_ERROR_LAYER_NOT_PRESENT: no such layer. */
-KILN_API VkResult kilnEnumerateInstanceExtensionProperties(const char* pLayerName,
-                                                           uint32_t* pCount,
+KILN_API VkResult kilnEnumerateInstanceExtensionProperties(const char* pLayerName, uint32_t* pCount,
                                                            KilnExtensionProperties* pProperties);
 
 /* --------------------------------------------------------------------------------------------- */
@@ -132,8 +132,9 @@ typedef struct KilnInstanceCreateInfo {
 
 /* Opens the driver and looks for GPUs. Succeeds without any: kilnEnumeratePhysicalDevices then
  * writes 0 and kilnEnumerateUnusableDevices says why.
- * VK_ERROR_LAYER_NOT_PRESENT, VK_ERROR_EXTENSION_NOT_PRESENT, VK_ERROR_INCOMPATIBLE_DRIVER (apiVersion
- * above the library's), VK_ERROR_INITIALIZATION_FAILED (the virtual GPU cannot be made). */
+ * VK_ERROR_LAYER_NOT_PRESENT, VK_ERROR_EXTENSION_NOT_PRESENT, VK_ERROR_INCOMPATIBLE_DRIVER
+ * (apiVersion above the library's), VK_ERROR_INITIALIZATION_FAILED (the virtual GPU cannot be
+ * made). */
 KILN_API VkResult kilnCreateInstance(const KilnInstanceCreateInfo* pCreateInfo,
                                      const VkAllocationCallbacks* pAllocator,
                                      KilnInstance* pInstance);
@@ -141,7 +142,8 @@ KILN_API VkResult kilnCreateInstance(const KilnInstanceCreateInfo* pCreateInfo,
 /* All devices and messengers of the instance must be gone. */
 KILN_API void kilnDestroyInstance(KilnInstance instance, const VkAllocationCallbacks* pAllocator);
 
-/* The function of that name, as this instance (null: global functions only) would call it, or null. */
+/* The function of that name, as this instance (null: global functions only) would call it, or null.
+ */
 KILN_API PFN_vkVoidFunction kilnGetInstanceProcAddr(KilnInstance instance, const char* pName);
 
 /* What is told to a messenger, and how it is told. `severity` is one of
@@ -150,7 +152,8 @@ KILN_API PFN_vkVoidFunction kilnGetInstanceProcAddr(KilnInstance instance, const
 typedef void (*KilnDebugCallback)(VkDebugUtilsMessageSeverityFlagBitsEXT severity, VkResult result,
                                   const char* pMessage, void* pUserData);
 
-/* May also stand in the pNext chain of KilnInstanceCreateInfo, to hear of kilnCreateInstance itself. */
+/* May also stand in the pNext chain of KilnInstanceCreateInfo, to hear of kilnCreateInstance
+ * itself. */
 typedef struct KilnDebugMessengerCreateInfo {
   KilnStructureType sType;
   const void* pNext;
@@ -187,30 +190,30 @@ KILN_API VkResult kilnEnumerateUnusableDevices(KilnInstance instance, uint32_t* 
 typedef struct KilnPhysicalDeviceProperties {
   KilnStructureType sType;
   void* pNext;
-  char deviceName[KILN_MAX_NAME_SIZE];     /* product name; a virtual GPU says so in it */
-  char targetName[16];                     /* "gfx942" */
-  char driverName[KILN_MAX_NAME_SIZE];     /* "KFD 1.18" */
+  char deviceName[KILN_MAX_NAME_SIZE]; /* product name; a virtual GPU says so in it */
+  char targetName[16];                 /* "gfx942" */
+  char driverName[KILN_MAX_NAME_SIZE]; /* "KFD 1.18" */
   VkBool32 isVirtual;
   uint32_t vendorId, deviceId;
   uint32_t pciDomain, pciBus, pciDevice, pciFunction;
   uint8_t deviceUuid[VK_UUID_SIZE];
-  uint32_t xccCount;                       /* accelerator complex dies that share a dispatch */
-  uint32_t computeUnitCount;               /* of all XCCs */
+  uint32_t xccCount;         /* accelerator complex dies that share a dispatch */
+  uint32_t computeUnitCount; /* of all XCCs */
   uint32_t shaderEngineCount;
   uint32_t simdPerComputeUnit;
   uint32_t maxWavesPerSimd;
-  uint32_t waveSizes;                      /* sum of the sizes: 64, or 32 + 64 */
+  uint32_t waveSizes; /* sum of the sizes: 64, or 32 + 64 */
   uint32_t defaultWaveSize;
   uint32_t maxEngineClockMHz;
   VkDeviceSize l2CacheBytes;
   VkDeviceSize maxLdsPerWorkgroup;
-  uint32_t maxWorkgroupInvocations;        /* product of the three sizes */
+  uint32_t maxWorkgroupInvocations; /* product of the three sizes */
   uint32_t maxWorkgroupSize[3];
   uint32_t maxWorkgroupCount[3];
-  VkDeviceSize maxDispatchArgumentsSize;   /* of explicit and hidden arguments together */
+  VkDeviceSize maxDispatchArgumentsSize; /* of explicit and hidden arguments together */
   uint64_t timestampFrequencyHz;
-  VkDeviceSize minMemoryAlignment;         /* of every allocation's device address */
-  uint64_t maxUpdateSize;                  /* kilnCmdUpdateMemory */
+  VkDeviceSize minMemoryAlignment; /* of every allocation's device address */
+  uint64_t maxUpdateSize;          /* kilnCmdUpdateMemory */
 } KilnPhysicalDeviceProperties;
 
 KILN_API VkResult kilnGetPhysicalDeviceProperties(KilnPhysicalDevice physicalDevice,
@@ -226,9 +229,9 @@ typedef struct KilnPhysicalDeviceMemoryProperties {
 } KilnPhysicalDeviceMemoryProperties;
 
 /* Memory types, best first for their purpose: device-local; device-local and host-visible (through
- * the PCI aperture, where there is one; coherent because Kiln flushes HDP at submits and host waits);
- * host-visible, coherent and cached system memory; the same uncached, for words that host and
- * GPU both poll. */
+ * the PCI aperture, where there is one; coherent because Kiln flushes HDP at submits and host
+ * waits); host-visible, coherent and cached system memory; the same uncached, for words that host
+ * and GPU both poll. */
 KILN_API VkResult kilnGetPhysicalDeviceMemoryProperties(
     KilnPhysicalDevice physicalDevice, KilnPhysicalDeviceMemoryProperties* pProperties);
 
@@ -249,10 +252,10 @@ typedef struct KilnQueueFamilyProperties {
   KilnStructureType sType;
   void* pNext;
   KilnQueueFamilyKind kind;
-  VkQueueFlags queueFlags;       /* VK_QUEUE_COMPUTE_BIT, VK_QUEUE_TRANSFER_BIT */
-  uint32_t queueCount;           /* that can be made; each is a hardware queue of its own */
-  uint32_t residentQueueCount;   /* that run at the same time without time slicing */
-  uint32_t engineCount;          /* DMA engines of that kind, or 1 */
+  VkQueueFlags queueFlags;     /* VK_QUEUE_COMPUTE_BIT, VK_QUEUE_TRANSFER_BIT */
+  uint32_t queueCount;         /* that can be made; each is a hardware queue of its own */
+  uint32_t residentQueueCount; /* that run at the same time without time slicing */
+  uint32_t engineCount;        /* DMA engines of that kind, or 1 */
   uint32_t timestampValidBits;
 } KilnQueueFamilyProperties;
 
@@ -269,10 +272,10 @@ typedef enum KilnLinkKind {
 typedef struct KilnPeerProperties {
   KilnStructureType sType;
   void* pNext;
-  VkBool32 accessible;     /* memory of the peer can be mapped */
-  VkBool32 atomics;        /* and 32 and 64-bit atomics work on it */
+  VkBool32 accessible; /* memory of the peer can be mapped */
+  VkBool32 atomics;    /* and 32 and 64-bit atomics work on it */
   KilnLinkKind link;
-  uint32_t weight;         /* the driver's distance */
+  uint32_t weight;          /* the driver's distance */
   uint32_t maxBandwidthMBs; /* as the driver states it; 0 unknown */
 } KilnPeerProperties;
 
@@ -330,11 +333,11 @@ KILN_API VkResult kilnGetDeviceStatus(KilnDevice device);
 
 typedef enum KilnFaultKind {
   KILN_FAULT_NONE = 0,
-  KILN_FAULT_MEMORY = 1,        /* an access without a mapping or permission: `address` */
-  KILN_FAULT_QUEUE = 2,         /* the GPU refused a packet or stopped a queue: `queueError` */
-  KILN_FAULT_RESET = 3,         /* the driver reset the GPU */
-  KILN_FAULT_WATCHDOG = 4,      /* a submission passed its deadline */
-  KILN_FAULT_FORKED = 5,        /* this process is a fork of the one that made the device */
+  KILN_FAULT_MEMORY = 1,   /* an access without a mapping or permission: `address` */
+  KILN_FAULT_QUEUE = 2,    /* the GPU refused a packet or stopped a queue: `queueError` */
+  KILN_FAULT_RESET = 3,    /* the driver reset the GPU */
+  KILN_FAULT_WATCHDOG = 4, /* a submission passed its deadline */
+  KILN_FAULT_FORKED = 5,   /* this process is a fork of the one that made the device */
   KILN_FAULT_KIND_MAX_ENUM = 0x7fffffff
 } KilnFaultKind;
 
@@ -343,7 +346,7 @@ typedef struct KilnDeviceFaultInfo {
   void* pNext;
   KilnFaultKind kind;
   VkDeviceAddress address;
-  uint64_t queueError;          /* KFD's exception bits */
+  uint64_t queueError;                         /* KFD's exception bits */
   char description[KILN_MAX_DESCRIPTION_SIZE]; /* what happened, what ran and what waited */
 } KilnDeviceFaultInfo;
 
@@ -365,10 +368,10 @@ typedef struct KilnMemoryAllocateInfo {
   const void* pNext;
   VkDeviceSize size;
   uint32_t memoryTypeIndex;
-  VkDeviceSize alignment;         /* of the address, a power of two; 0: page */
-  uint32_t peerDeviceCount;       /* further devices that see the memory at the same address */
+  VkDeviceSize alignment;   /* of the address, a power of two; 0: page */
+  uint32_t peerDeviceCount; /* further devices that see the memory at the same address */
   const KilnDevice* pPeerDevices;
-  void* pHostPointer;             /* not null: this page-aligned host range is used instead */
+  void* pHostPointer; /* not null: this page-aligned host range is used instead */
 } KilnMemoryAllocateInfo;
 
 /* VK_ERROR_OUT_OF_DEVICE_MEMORY, VK_ERROR_OUT_OF_HOST_MEMORY, VK_ERROR_INVALID_EXTERNAL_HANDLE
@@ -397,7 +400,7 @@ typedef struct KilnAddressInfo {
   VkDeviceSize offset; /* of the address in it */
   VkDeviceSize size;   /* of the allocation */
   uint32_t memoryTypeIndex;
-  void* pHostPointer;  /* of the address; null if not host-visible */
+  void* pHostPointer; /* of the address; null if not host-visible */
 } KilnAddressInfo;
 
 /* What an address belongs to. VK_ERROR_UNKNOWN: to no allocation of this device. */
@@ -414,7 +417,8 @@ typedef struct KilnModuleCreateInfo {
   KilnStructureType sType;
   const void* pNext;
   size_t codeSize;
-  const void* pCode; /* an AMDGPU code object (ELF) or a clang offload bundle with one for this GPU */
+  const void*
+      pCode; /* an AMDGPU code object (ELF) or a clang offload bundle with one for this GPU */
 } KilnModuleCreateInfo;
 
 /* Loads code and data to the GPU and resolves relocations.
@@ -442,10 +446,10 @@ typedef struct KilnKernelProperties {
   const char* pName;
   uint32_t waveSize;
   uint32_t vgprCount, agprCount, sgprCount;
-  uint32_t ldsBytes;             /* static */
-  uint32_t scratchBytesPerLane;  /* static; more with dynamic stack */
+  uint32_t ldsBytes;            /* static */
+  uint32_t scratchBytesPerLane; /* static; more with dynamic stack */
   VkBool32 usesDynamicStack;
-  uint32_t argumentsSize;        /* explicit arguments, as kilnCmdDispatch takes them */
+  uint32_t argumentsSize; /* explicit arguments, as kilnCmdDispatch takes them */
   uint32_t argumentsAlignment;
   uint32_t maxWorkgroupInvocations;
   uint32_t requiredWorkgroupSize[3]; /* 0: any */
@@ -455,9 +459,9 @@ KILN_API VkResult kilnGetKernelProperties(KilnKernel kernel, KilnKernelPropertie
 
 typedef enum KilnArgumentKind {
   KILN_ARGUMENT_BY_VALUE = 0,
-  KILN_ARGUMENT_POINTER = 1,      /* to device memory */
-  KILN_ARGUMENT_LDS_POINTER = 2,  /* an offset in dynamic LDS */
-  KILN_ARGUMENT_HIDDEN = 3,       /* filled by Kiln */
+  KILN_ARGUMENT_POINTER = 1,     /* to device memory */
+  KILN_ARGUMENT_LDS_POINTER = 2, /* an offset in dynamic LDS */
+  KILN_ARGUMENT_HIDDEN = 3,      /* filled by Kiln */
   KILN_ARGUMENT_KIND_MAX_ENUM = 0x7fffffff
 } KilnArgumentKind;
 
@@ -517,8 +521,8 @@ typedef struct KilnCommandBufferBeginInfo {
                                       be pending several times on one queue, never on two */
 } KilnCommandBufferBeginInfo;
 
-/* Starts recording, from the initial or (resetting it) the executable state. pBeginInfo may be null.
- * VK_ERROR_VALIDATION_FAILED_EXT: it is recording already, or pending. */
+/* Starts recording, from the initial or (resetting it) the executable state. pBeginInfo may be
+ * null. VK_ERROR_VALIDATION_FAILED_EXT: it is recording already, or pending. */
 KILN_API VkResult kilnBeginCommandBuffer(KilnCommandBuffer commandBuffer,
                                          const KilnCommandBufferBeginInfo* pBeginInfo);
 
@@ -530,8 +534,8 @@ KILN_API VkResult kilnResetCommandBuffer(KilnCommandBuffer commandBuffer);
 typedef struct KilnCommandBufferStatistics {
   KilnStructureType sType;
   void* pNext;
-  uint64_t streamDwords;   /* of packets recorded */
-  uint64_t argumentBytes;  /* of kernel arguments and inline data */
+  uint64_t streamDwords;  /* of packets recorded */
+  uint64_t argumentBytes; /* of kernel arguments and inline data */
   uint32_t dispatchCount, copyCount, barrierCount;
 } KilnCommandBufferStatistics;
 
@@ -548,20 +552,20 @@ typedef struct KilnDispatchInfo {
    * workgroup is then partial. 0: all full. */
   uint32_t threadCount[3];
   uint32_t dynamicLdsBytes;
-  size_t argumentsSize;     /* of pArguments: KilnKernelProperties::argumentsSize, or more */
-  const void* pArguments;   /* explicit arguments at their offsets; copied now */
+  size_t argumentsSize;   /* of pArguments: KilnKernelProperties::argumentsSize, or more */
+  const void* pArguments; /* explicit arguments at their offsets; copied now */
 } KilnDispatchInfo;
 
 /* Records a dispatch. Dispatches of one command buffer, and of consecutive ones, overlap unless a
  * barrier stands between them. Compute queues only.
- * VK_ERROR_VALIDATION_FAILED_EXT: the argument block is too small, the workgroup or its LDS over the
- * limit, a count is zero, the pool is not of a compute family, or it is not recording. */
+ * VK_ERROR_VALIDATION_FAILED_EXT: the argument block is too small, the workgroup or its LDS over
+ * the limit, a count is zero, the pool is not of a compute family, or it is not recording. */
 KILN_API VkResult kilnCmdDispatch(KilnCommandBuffer commandBuffer,
                                   const KilnDispatchInfo* pDispatchInfo);
 
 /* The same with the workgroup counts read by the GPU from three 32-bit words at `address`;
- * pDispatchInfo's counts are ignored, and kernels see them only through hidden arguments if they are
- * left zero there. */
+ * pDispatchInfo's counts are ignored, and kernels see them only through hidden arguments if they
+ * are left zero there. */
 KILN_API VkResult kilnCmdDispatchIndirect(KilnCommandBuffer commandBuffer,
                                           const KilnDispatchInfo* pDispatchInfo,
                                           VkDeviceAddress address);
@@ -583,7 +587,8 @@ typedef struct KilnCopyRectInfo {
 KILN_API VkResult kilnCmdCopyMemoryRect(KilnCommandBuffer commandBuffer,
                                         const KilnCopyRectInfo* pInfo);
 
-/* Repeats a pattern of 1, 2, 4 or 8 bytes; `size` is a multiple of it and `destination` aligned to it. */
+/* Repeats a pattern of 1, 2, 4 or 8 bytes; `size` is a multiple of it and `destination` aligned to
+ * it. */
 KILN_API VkResult kilnCmdFillMemory(KilnCommandBuffer commandBuffer, VkDeviceAddress destination,
                                     VkDeviceSize size, uint64_t pattern, uint32_t patternSize);
 
@@ -596,8 +601,8 @@ KILN_API VkResult kilnCmdUpdateMemory(KilnCommandBuffer commandBuffer, VkDeviceA
 typedef enum KilnStageFlagBits {
   KILN_STAGE_NONE = 0,
   KILN_STAGE_COMPUTE_BIT = 0x1,
-  KILN_STAGE_COPY_BIT = 0x2,     /* copies, fills, updates, value writes */
-  KILN_STAGE_COMMAND_BIT = 0x4,  /* reading indirect counts, waiting for values */
+  KILN_STAGE_COPY_BIT = 0x2,    /* copies, fills, updates, value writes */
+  KILN_STAGE_COMMAND_BIT = 0x4, /* reading indirect counts, waiting for values */
   KILN_STAGE_HOST_BIT = 0x8,
   KILN_STAGE_ALL_BIT = 0xf,
   KILN_STAGE_MAX_ENUM = 0x7fffffff
@@ -608,7 +613,7 @@ typedef enum KilnAccessFlagBits {
   KILN_ACCESS_NONE = 0,
   KILN_ACCESS_READ_BIT = 0x1,
   KILN_ACCESS_WRITE_BIT = 0x2,
-  KILN_ACCESS_CODE_BIT = 0x4,    /* instructions: code written by the GPU will be run */
+  KILN_ACCESS_CODE_BIT = 0x4, /* instructions: code written by the GPU will be run */
   KILN_ACCESS_MAX_ENUM = 0x7fffffff
 } KilnAccessFlagBits;
 typedef VkFlags64 KilnAccessFlags;
@@ -628,14 +633,14 @@ typedef struct KilnBarrierInfo {
   KilnScope scope;
 } KilnBarrierInfo;
 
-/* Commands after it that are in dstStages start when those before it in srcStages have finished; with
- * WRITE in srcAccess their writes are seen by READ or WRITE in dstAccess. pBarrierInfo null: all
- * stages, all accesses, device scope. */
+/* Commands after it that are in dstStages start when those before it in srcStages have finished;
+ * with WRITE in srcAccess their writes are seen by READ or WRITE in dstAccess. pBarrierInfo null:
+ * all stages, all accesses, device scope. */
 KILN_API VkResult kilnCmdBarrier(KilnCommandBuffer commandBuffer,
                                  const KilnBarrierInfo* pBarrierInfo);
 
-/* Writes the GPU clock (64 bits, ticks of timestampFrequencyHz) to `address` (8-byte aligned) when all
- * earlier commands of this queue have finished. */
+/* Writes the GPU clock (64 bits, ticks of timestampFrequencyHz) to `address` (8-byte aligned) when
+ * all earlier commands of this queue have finished. */
 KILN_API VkResult kilnCmdWriteTimestamp(KilnCommandBuffer commandBuffer, VkDeviceAddress address);
 
 /* Writes 64 bits (8-byte aligned) when all earlier commands have finished and their writes are seen
@@ -643,9 +648,9 @@ KILN_API VkResult kilnCmdWriteTimestamp(KilnCommandBuffer commandBuffer, VkDevic
 KILN_API VkResult kilnCmdWriteValue(KilnCommandBuffer commandBuffer, VkDeviceAddress address,
                                     uint64_t value);
 
-/* Later commands start when the 64-bit word at `address` (8-byte aligned, uncached memory) is at least
- * `value`. On SDMA queues only the low 32 bits are compared: VK_ERROR_FEATURE_NOT_PRESENT if `value` does
- * not fit. */
+/* Later commands start when the 64-bit word at `address` (8-byte aligned, uncached memory) is at
+ * least `value`. On SDMA queues only the low 32 bits are compared: VK_ERROR_FEATURE_NOT_PRESENT if
+ * `value` does not fit. */
 KILN_API VkResult kilnCmdWaitValue(KilnCommandBuffer commandBuffer, VkDeviceAddress address,
                                    uint64_t value);
 
@@ -663,8 +668,8 @@ typedef struct KilnSemaphoreCreateInfo {
   const void* pNext;
   VkFlags flags;
   uint64_t initialValue;
-  uint32_t peerDeviceCount;     /* further devices whose queues wait for or signal it; they must
-                                   outlive it */
+  uint32_t peerDeviceCount; /* further devices whose queues wait for or signal it; they must
+                               outlive it */
   const KilnDevice* pPeerDevices;
 } KilnSemaphoreCreateInfo;
 
@@ -709,15 +714,15 @@ typedef struct KilnSubmitInfo {
   KilnStructureType sType;
   const void* pNext;
   uint32_t waitCount;
-  const KilnSemaphoreValue* pWaits;     /* before any of the command buffers start */
+  const KilnSemaphoreValue* pWaits; /* before any of the command buffers start */
   uint32_t commandBufferCount;
   const KilnCommandBuffer* pCommandBuffers;
   uint32_t signalCount;
-  const KilnSemaphoreValue* pSignals;   /* when all of them have finished, system-wide visible */
+  const KilnSemaphoreValue* pSignals; /* when all of them have finished, system-wide visible */
 } KilnSubmitInfo;
 
-/* Hands work to the GPU, in order. No system call, allocation or lock on the usual path. The queue is
- * externally synchronised. Either all of the infos are taken or, on error, none.
+/* Hands work to the GPU, in order. No system call, allocation or lock on the usual path. The queue
+ * is externally synchronised. Either all of the infos are taken or, on error, none.
  * VK_ERROR_OUT_OF_DEVICE_MEMORY: the ring stayed full behind a queue that makes no progress.
  * VK_ERROR_VALIDATION_FAILED_EXT: a command buffer is not executable, or of another family. */
 KILN_API VkResult kilnQueueSubmit(KilnQueue queue, uint32_t submitCount,
@@ -728,11 +733,12 @@ KILN_API VkResult kilnQueueWaitIdle(KilnQueue queue);
 typedef struct KilnQueueStatistics {
   KilnStructureType sType;
   void* pNext;
-  uint64_t submitCount;      /* submissions made, those that Kiln split off included */
-  uint64_t retiredCount;     /* and finished */
-  uint64_t deferredCount;    /* held back on the host because a wait could not be left to the GPU */
-  uint64_t epochDeferredCount; /* of these: because a 32-bit poll would have crossed a multiple of 2^32 */
-  uint64_t ringDwords;       /* written to the ring */
+  uint64_t submitCount;   /* submissions made, those that Kiln split off included */
+  uint64_t retiredCount;  /* and finished */
+  uint64_t deferredCount; /* held back on the host because a wait could not be left to the GPU */
+  uint64_t epochDeferredCount; /* of these: because a 32-bit poll would have crossed a multiple of
+                                  2^32 */
+  uint64_t ringDwords;         /* written to the ring */
 } KilnQueueStatistics;
 
 KILN_API VkResult kilnGetQueueStatistics(KilnQueue queue, KilnQueueStatistics* pStatistics);

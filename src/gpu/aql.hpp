@@ -12,6 +12,9 @@
 
 #include "gpu/field.hpp"
 
+// The tables below are laid out by hand: a row a field.
+// clang-format off
+
 namespace kiln::gpu::aql {
 
 inline constexpr std::uint32_t kPacketBytes = 64;

@@ -289,7 +289,7 @@ void sdma_release(DwordWriter& writer, const Target& target) {
 }
 
 template <class S>
-constexpr SdmaOps ops_of() {
+constexpr SdmaOps ops_of() noexcept {
   return {sdma_copy<S>,      sdma_fill<S>,          sdma_rect<S>, sdma_update<S>,
           sdma_signal<S>,    sdma_signal_atomic<S>, sdma_poll<S>, sdma_timestamp<S>,
           sdma_hdp_flush<S>, sdma_acquire,          sdma_release};
@@ -297,8 +297,8 @@ constexpr SdmaOps ops_of() {
 
 }  // namespace
 
-const SdmaOps kSdma4Ops = ops_of<Sdma4>();
-const SdmaOps kSdma6Ops = ops_of<Sdma6>();
+constinit const SdmaOps kSdma4Ops = ops_of<Sdma4>();
+constinit const SdmaOps kSdma6Ops = ops_of<Sdma6>();
 
 std::uint64_t dma_dwords(const QueueContext& queue, std::uint64_t bytes) {
   return chunks(bytes, kDmaDataMaxBytes) * (kDmaDwords + (queue.xcc_count > 1 ? kPredDwords : 0));
@@ -334,6 +334,7 @@ void emit_copy(DwordWriter& writer, const QueueContext& queue, const CopyOp& cop
             Packet<pm4::DmaData>{}
                 .set<pm4::DmaData::src_sel>(pm4::kDmaSrcL2)
                 .set<pm4::DmaData::dst_sel>(pm4::kDmaDstL2)
+                .set<pm4::DmaData::cp_sync>(1)
                 .set<pm4::DmaData::source>(copy.source + done)
                 .set<pm4::DmaData::destination>(copy.destination + done)
                 .set<pm4::DmaData::byte_count>(now));
@@ -349,6 +350,7 @@ void emit_fill(DwordWriter& writer, const QueueContext& queue, const FillOp& fil
             Packet<pm4::DmaData>{}
                 .set<pm4::DmaData::src_sel>(pm4::kDmaSrcData)
                 .set<pm4::DmaData::dst_sel>(pm4::kDmaDstL2)
+                .set<pm4::DmaData::cp_sync>(1)
                 .set<pm4::DmaData::source>(fill.pattern)
                 .set<pm4::DmaData::destination>(fill.destination + done)
                 .set<pm4::DmaData::byte_count>(now));

@@ -152,7 +152,8 @@ std::uint32_t put_state(DwordWriter& writer, const QueueContext& queue, const Ke
 
 }  // namespace
 
-void emit_scratch_base(DwordWriter& writer, const QueueContext& queue, const ScratchBinding& scratch) {
+void emit_scratch_base(DwordWriter& writer, const QueueContext& queue,
+                       const ScratchBinding& scratch) {
   if (queue.xcc_count <= 1) {
     put_address(writer, reg::DispatchScratchBaseLo::kOffset, scratch.base);
     return;

@@ -64,7 +64,7 @@ std::expected<KernelImage, std::string> make_kernel_image(const Target& target,
 
 /// Scratch as bound to a queue. Each XCC has its own part.
 struct ScratchBinding {
-  Va base = 0;                   ///< of XCC 0; 256-byte aligned. 0: emit_scratch_base sets it elsewhere
+  Va base = 0;  ///< of XCC 0; 256-byte aligned. 0: emit_scratch_base sets it elsewhere
   std::uint64_t xcc_stride = 0;  ///< to the part of the next XCC
   std::uint32_t tmpring_size = 0;
   std::uint32_t bytes_per_wave = 0;
@@ -130,9 +130,10 @@ void emit_dispatch_indirect(DwordWriter& writer, const QueueContext& queue,
                             const KernelImage& image, const DispatchArgs& args, Va grid,
                             DispatchState& state);
 
-/// Only the base address, which stays until it is set again: for streams that are recorded before it
-/// is known which queue, and so which memory, they will run on.
-void emit_scratch_base(DwordWriter& writer, const QueueContext& queue, const ScratchBinding& scratch);
+/// Only the base address, which stays until it is set again: for streams that are recorded before
+/// it is known which queue, and so which memory, they will run on.
+void emit_scratch_base(DwordWriter& writer, const QueueContext& queue,
+                       const ScratchBinding& scratch);
 inline constexpr std::uint32_t kScratchBaseDwords = 4;
 constexpr std::uint32_t max_scratch_base_dwords(std::uint32_t xcc_count) {
   return xcc_count > 1 ? (2 + kScratchBaseDwords) * xcc_count : kScratchBaseDwords;

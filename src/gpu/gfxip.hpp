@@ -22,7 +22,8 @@ struct GfxIp {
   /// KFD's gfx_target_version is major * 10000 + minor * 100 + stepping (kfd_topology.c).
   static constexpr GfxIp from_kfd(std::uint32_t version) {
     return {static_cast<std::uint8_t>(version / 10000 % 100),
-            static_cast<std::uint8_t>(version / 100 % 100), static_cast<std::uint8_t>(version % 100)};
+            static_cast<std::uint8_t>(version / 100 % 100),
+            static_cast<std::uint8_t>(version % 100)};
   }
   constexpr std::uint32_t to_kfd() const { return major * 10000u + minor * 100u + stepping; }
 };
@@ -40,7 +41,9 @@ inline std::string to_string(GfxIp ip) {
 inline std::optional<GfxIp> parse_gfx_ip(std::string_view text) {
   if (!text.starts_with("gfx") || text.size() < 6 || text.size() > 7) return std::nullopt;
   text.remove_prefix(3);
-  auto hex = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; };
+  auto hex = [](char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+  };
   const int stepping = hex(text[text.size() - 1]);
   const int minor = hex(text[text.size() - 2]);
   int major = 0;

@@ -10,6 +10,9 @@
 
 #include "gpu/field.hpp"
 
+// The tables below are laid out by hand: a row a field.
+// clang-format off
+
 namespace kiln::gpu::pm4 {
 
 // Body dwords are ignored. It has no fields, which no macro list can say.
@@ -132,13 +135,15 @@ KILN_PACKET(ReleaseMemGfx9, "RELEASE_MEM", Pm4, 0x49, 0, 8, Fixed, KILN_LIST);
 KILN_PACKET(ReleaseMemGfx11, "RELEASE_MEM", Pm4, 0x49, 0, 8, Fixed, KILN_LIST);
 #undef KILN_LIST
 
-// The engines read at most 2^26 - 1 bytes. No CP_SYNC bit on MEC: the packet completes before the
-// next (dis_wc 0 waits for the last write's confirmation).
+// The engines read at most 2^26 - 1 bytes. cp_sync makes the packet complete before the next one: ROCr
+// leaves it clear on compute queues (amd_gpu_agent.cpp), PAL (gfx9CmdUtil.cpp, BuildDmaData) and Mesa
+// (si_cp_dma) set it there too, and a copy that is still under way would escape CS_PARTIAL_FLUSH.
 #define KILN_LIST(X)                                                                          \
   X(src_cache_policy, 1, 13, 2, 0)                                                            \
   X(dst_sel, 1, 20, 2, 0)                                                                     \
   X(dst_cache_policy, 1, 25, 2, 0)                                                            \
-  X(src_sel, 1, 29, 2, 0) X(source, 2, 0, 64, 0) X(destination, 4, 0, 64, 0)                  \
+  X(src_sel, 1, 29, 2, 0) X(cp_sync, 1, 31, 1, 0) X(source, 2, 0, 64, 0)                      \
+  X(destination, 4, 0, 64, 0)                                                                 \
       X(byte_count, 6, 0, 26, 0) X(sas, 6, 26, 1, 0) X(das, 6, 27, 1, 0) X(saic, 6, 28, 1, 0) \
           X(daic, 6, 29, 1, 0) X(raw_wait, 6, 30, 1, 0) X(dis_wc, 6, 31, 1, 0)
 KILN_PACKET(DmaData, "DMA_DATA", Pm4, 0x50, 0, 7, Fixed, KILN_LIST);

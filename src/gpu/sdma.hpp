@@ -8,6 +8,9 @@
 
 #include "gpu/field.hpp"
 
+// The tables below are laid out by hand: a row a field.
+// clang-format off
+
 namespace kiln::gpu::sdma {
 
 // Count and data are body dwords to skip.

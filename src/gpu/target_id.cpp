@@ -146,8 +146,7 @@ std::optional<TargetId> parse_target_id(std::string_view text) {
 }
 
 std::string incompatibility(const TargetId& id, const DeviceIsa& device) {
-  const std::string what =
-      "the code is for " + to_string(id) + ", this GPU is " + to_string(device);
+  std::string what = "the code is for " + to_string(id) + ", this GPU is " + to_string(device);
   if (id.generic()) {
     if (id.generic_version == 0) return what + " (and its generic version is 0, which none is)";
     if (!generic_runs_on(id.name, to_string(device.ip))) return what;

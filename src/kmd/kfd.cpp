@@ -41,16 +41,16 @@ Status choose_target(GpuInfo* info) {
                        std::string(gpu::supported_target_names()).c_str()));
   }
   if (target == nullptr)
-    return fail(
-        VK_ERROR_INCOMPATIBLE_DRIVER,
-        strf("%s is not a target that Kiln knows; supported: %s. To run it as one of these "
-             "of the same generation, at your own risk, set %s to its name",
-             name.c_str(), std::string(gpu::supported_target_names()).c_str(), gpu::kOverrideVariable));
+    return fail(VK_ERROR_INCOMPATIBLE_DRIVER,
+                strf("%s is not a target that Kiln knows; supported: %s. To run it as one of these "
+                     "of the same generation, at your own risk, set %s to its name",
+                     name.c_str(), std::string(gpu::supported_target_names()).c_str(),
+                     gpu::kOverrideVariable));
   if (!target->supported())
-    return fail(
-        VK_ERROR_INCOMPATIBLE_DRIVER,
-        strf("%s (%s) is known, but Kiln has no backend for it yet; supported: %s", name.c_str(),
-             std::string(target->product).c_str(), std::string(gpu::supported_target_names()).c_str()));
+    return fail(VK_ERROR_INCOMPATIBLE_DRIVER,
+                strf("%s (%s) is known, but Kiln has no backend for it yet; supported: %s",
+                     name.c_str(), std::string(target->product).c_str(),
+                     std::string(gpu::supported_target_names()).c_str()));
   return {};
 }
 

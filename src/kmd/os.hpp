@@ -25,8 +25,8 @@ class Os {
   /// The ioctl's result (>= 0), or -errno. Interrupted calls are restarted here.
   virtual int ioctl(int fd, unsigned long request, void* argument) = 0;
   /// Maps like mmap(2). Returns 0 and stores the address, or -errno.
-  virtual int mmap(void** address, void* hint, std::size_t length, int protection, int flags, int fd,
-                   off_t offset) = 0;
+  virtual int mmap(void** address, void* hint, std::size_t length, int protection, int flags,
+                   int fd, off_t offset) = 0;
   virtual int munmap(void* address, std::size_t length) = 0;
   virtual int madvise(void* address, std::size_t length, int advice) = 0;
   /// The whole text of a (sysfs) file: 0, or -errno.
@@ -61,8 +61,8 @@ class Os {
 Os& linux_os();
 
 /// What libkiln-vgpu-engine.so exports as `kiln_vgpu_create`. `spec` is the text of KILN_VGPU. On
-/// failure returns null and writes a message of at most `error_size` bytes. The Os is destroyed with
-/// `delete`; its threads end with the last queue.
+/// failure returns null and writes a message of at most `error_size` bytes. The Os is destroyed
+/// with `delete`; its threads end with the last queue.
 using VgpuCreateFn = Os* (*)(const char* spec, char* error, std::size_t error_size);
 
 }  // namespace kiln::kmd

@@ -30,17 +30,21 @@ int read_number(Os& os, const std::string& path, std::uint64_t* value) {
   return end == text.c_str() ? -EINVAL : 0;
 }
 
+/// Of a directory that is named by a number.
+std::uint32_t number_of(const std::string& name) {
+  return static_cast<std::uint32_t>(std::strtoul(name.c_str(), nullptr, 10));
+}
+
 /// The `properties` files of the numbered directories below `path`; none if there is no such place.
 std::vector<Properties> read_group(Os& os, const std::string& path) {
   std::vector<Properties> group;
   std::vector<std::string> names;
   if (os.list_directory(path.c_str(), &names) < 0) return group;
-  std::sort(names.begin(), names.end(), [](const std::string& a, const std::string& b) {
-    return std::atoi(a.c_str()) < std::atoi(b.c_str());
-  });
+  std::sort(names.begin(), names.end(),
+            [](const std::string& a, const std::string& b) { return number_of(a) < number_of(b); });
   for (const std::string& name : names) {
     std::string text;
-    if (os.read_file((path + "/" + name + "/properties").c_str(), &text) == 0)
+    if (os.read_file(strf("%s/%s/properties", path.c_str(), name.c_str()).c_str(), &text) == 0)
       group.push_back(parse_properties(text));
   }
   return group;
@@ -101,7 +105,7 @@ Link describe_link(const Properties& properties) {
   return link;
 }
 
-std::string trimmed(std::string text) {
+std::string trimmed(const std::string& text) {
   const auto first = text.find_first_not_of(" \t\r\n");
   const auto last = text.find_last_not_of(" \t\r\n");
   return first == std::string::npos ? std::string() : text.substr(first, last - first + 1);
@@ -185,7 +189,7 @@ Result<std::vector<TopologyNode>> read_topology(Os& os) {
     std::vector<TopologyNode> nodes;
     for (const std::string& name : names)
       if (name.find_first_not_of("0123456789") == std::string::npos)
-        nodes.push_back(read_node(os, static_cast<std::uint32_t>(std::atoi(name.c_str()))));
+        nodes.push_back(read_node(os, number_of(name)));
     std::sort(nodes.begin(), nodes.end(),
               [](const TopologyNode& a, const TopologyNode& b) { return a.node < b.node; });
     if (read_number(os, generation_path, &after) == 0 && before == after) return nodes;

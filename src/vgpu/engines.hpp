@@ -21,20 +21,20 @@ enum class QueueType : std::uint8_t { Pm4, Aql, Sdma, SdmaXgmi };
 
 /// One hardware queue as KFD would map it.
 struct QueueConfig {
-  std::uint32_t id = 0;                 ///< KFD queue id, unique per process
+  std::uint32_t id = 0;  ///< KFD queue id, unique per process
   QueueType type = QueueType::Pm4;
-  Va ring = 0;                          ///< guest address; the size is a power of two
+  Va ring = 0;  ///< guest address; the size is a power of two
   std::uint64_t ring_bytes = 0;
   Va read_pointer = 0, write_pointer = 0;
   std::atomic<std::uint64_t>* doorbell = nullptr;  ///< host address of its doorbell slot
-  Va save_area = 0;                     ///< CWSR area; its per-XCC headers hold the error payload
+  Va save_area = 0;  ///< CWSR area; its per-XCC headers hold the error payload
   std::uint64_t save_area_bytes = 0;
   std::uint32_t priority = 7;
-  std::uint32_t target_xcc = 0;         ///< PM4 queues: the XCC it is bound to
-  std::int32_t sdma_engine = -1;        ///< queue type "by engine id"
+  std::uint32_t target_xcc = 0;   ///< PM4 queues: the XCC it is bound to
+  std::int32_t sdma_engine = -1;  ///< queue type "by engine id"
   AddressSpace* space = nullptr;
-  std::uint64_t process = 0;            ///< token of the owning KFD process
-  bool runtime_enabled = false;         ///< exceptions are delivered only then
+  std::uint64_t process = 0;     ///< token of the owning KFD process
+  bool runtime_enabled = false;  ///< exceptions are delivered only then
 };
 
 /// What engines report; implemented by the KFD node.
@@ -46,7 +46,8 @@ class EngineHost {
   /// A VM fault. The host evicts the process's queues on this GPU (kfd_dqm_evict_pasid).
   virtual void vm_fault(std::uint64_t process, const MemoryFault& fault) = 0;
   /// A queue stopped with KFD exception codes (EC_QUEUE_PACKET_DISPATCH_..., kfd_ioctl.h).
-  virtual void queue_exception(std::uint64_t process, std::uint32_t queue_id, std::uint64_t codes) = 0;
+  virtual void queue_exception(std::uint64_t process, std::uint32_t queue_id,
+                               std::uint64_t codes) = 0;
   /// 100 MHz GPU clock.
   virtual std::uint64_t clock() = 0;
 };
@@ -57,8 +58,9 @@ class Engines {
   virtual ~Engines() = default;
   virtual void create_queue(const QueueConfig& config) = 0;
   /// Changes ring, percentage (0 pauses) or priority of a queue between packets.
-  virtual void update_queue(std::uint64_t process, std::uint32_t id, Va ring, std::uint64_t ring_bytes,
-                            std::uint32_t percentage, std::uint32_t priority) = 0;
+  virtual void update_queue(std::uint64_t process, std::uint32_t id, Va ring,
+                            std::uint64_t ring_bytes, std::uint32_t percentage,
+                            std::uint32_t priority) = 0;
   virtual void set_cu_mask(std::uint64_t process, std::uint32_t id, const std::uint32_t* words,
                            std::uint32_t count) = 0;
   /// Returns when nothing of the queue runs any more; its waves are dropped.
@@ -73,20 +75,22 @@ class Engines {
 
 /// Switches of a virtual machine, from KILN_VGPU's options ("mi300x,strict,seed=7,skew=max").
 struct EngineOptions {
-  bool strict_memory = false;      ///< model the incoherent caches
-  std::uint64_t seed = 0;          ///< of the skew and, if not 0, of random cache evictions
-  std::uint32_t skew = 0;          ///< 0 none .. 100 maximal
-  std::uint32_t threads = 0;       ///< 0: as many as the host has
-  std::uint32_t quantum_us = 5000; ///< of compute queues that take turns, if they outnumber the slots
-  bool debug = false;              ///< print more to stderr than hardware would tell
-  /// A fault to inject: DISPATCH_DIRECT's DIM_X is read with its lowest set bit cleared, so that whoever
-  /// checks results can see that a damaged stream shows.
+  bool strict_memory = false;  ///< model the incoherent caches
+  std::uint64_t seed = 0;      ///< of the skew and, if not 0, of random cache evictions
+  std::uint32_t skew = 0;      ///< 0 none .. 100 maximal
+  std::uint32_t threads = 0;   ///< 0: as many as the host has
+  std::uint32_t quantum_us =
+      5000;            ///< of compute queues that take turns, if they outnumber the slots
+  bool debug = false;  ///< print more to stderr than hardware would tell
+  /// A fault to inject: DISPATCH_DIRECT's DIM_X is read with its lowest set bit cleared, so that
+  /// whoever checks results can see that a damaged stream shows.
   bool flip_dispatch = false;
 };
 
 /// Wave-instructions that all virtual GPUs of this process have executed.
 std::uint64_t total_wave_instructions();
 
-std::unique_ptr<Engines> make_engines(const ChipSpec& chip, const EngineOptions& options, EngineHost& host);
+std::unique_ptr<Engines> make_engines(const ChipSpec& chip, const EngineOptions& options,
+                                      EngineHost& host);
 
 }  // namespace kiln::vgpu

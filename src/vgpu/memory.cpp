@@ -48,7 +48,8 @@ void MemoryPort::record_fault(Va va, std::size_t bytes, Access access, const Map
   fault_.address = present && va + bytes > mapping.end ? mapping.end : va;
 }
 
-bool MemoryPort::load(Va va, void* to, std::size_t bytes, Client client, Scope scope, Access access) {
+bool MemoryPort::load(Va va, void* to, std::size_t bytes, Client client, Scope scope,
+                      Access access) {
   auto* out = static_cast<std::byte*>(to);
   while (bytes > 0) {
     const Entry& entry = entry_of(va);

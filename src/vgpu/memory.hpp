@@ -24,10 +24,10 @@ using Va = std::uint64_t;
 
 inline constexpr Va kPageBytes = 4096;
 
-/// How a page behaves in the L2 (AMDGPU MTYPE): Uncached and Coherent are never kept there, ReadWrite
-/// and NonCoherent stay until a write-back or invalidate. The caches of a CU, which never hold
-/// written data back, keep pages of every kind (LLVM AMDGPUUsage, memory model gfx942: the kernarg
-/// segment is MTYPE UC and the scalar cache is invalidated all the same).
+/// How a page behaves in the L2 (AMDGPU MTYPE): Uncached and Coherent are never kept there,
+/// ReadWrite and NonCoherent stay until a write-back or invalidate. The caches of a CU, which never
+/// hold written data back, keep pages of every kind (LLVM AMDGPUUsage, memory model gfx942: the
+/// kernarg segment is MTYPE UC and the scalar cache is invalidated all the same).
 enum class Mtype : std::uint8_t { NonCoherent, ReadWrite, Coherent, Uncached };
 
 enum class Access : std::uint8_t { Load, Store, Atomic, Execute };
@@ -39,15 +39,15 @@ struct Mapping {
   std::byte* host = nullptr;  ///< of `begin`
   bool writable = true, executable = true;
   Mtype mtype = Mtype::ReadWrite;
-  bool local = true;          ///< this GPU's own VRAM
-  bool host_memory = false;   ///< system memory (GTT, userptr)
-  std::uint64_t serial = 0;   ///< set by AddressSpace::map: no other mapping ever had it
+  bool local = true;         ///< this GPU's own VRAM
+  bool host_memory = false;  ///< system memory (GTT, userptr)
+  std::uint64_t serial = 0;  ///< set by AddressSpace::map: no other mapping ever had it
 };
 
 struct MemoryFault {
   Va address = 0;
   Access access = Access::Load;
-  bool not_present = true;    ///< false: present, but without that permission
+  bool not_present = true;  ///< false: present, but without that permission
 };
 
 /// The GPU page table of one process on one GPU.
@@ -63,7 +63,8 @@ class AddressSpace {
   [[gnu::always_inline]] std::uint64_t generation() const {
     return generation_.load(std::memory_order_acquire);
   }
-  /// Decoded machine code of this space; made at first use (isa/code_cache.cpp) and dropped with it.
+  /// Decoded machine code of this space; made at first use (isa/code_cache.cpp) and dropped with
+  /// it.
   isa::CodeCache& code() const;
 
  private:
@@ -84,13 +85,17 @@ enum class Scope : std::uint8_t { Wave, Workgroup, Agent, System };
 class CacheModel {
  public:
   virtual ~CacheModel() = default;
-  virtual void load(Client client, Scope scope, const Mapping& mapping, Va va, void* to, std::size_t bytes) = 0;
-  virtual void store(Client client, Scope scope, const Mapping& mapping, Va va, const void* from, std::size_t bytes) = 0;
-  /// Makes `va` current at the point where an atomic of `scope` executes, and returns the host bytes
-  /// to operate on under the model's lock, which `end_atomic` releases.
-  virtual std::byte* begin_atomic(Client client, Scope scope, const Mapping& mapping, Va va, std::size_t bytes) = 0;
+  virtual void load(Client client, Scope scope, const Mapping& mapping, Va va, void* to,
+                    std::size_t bytes) = 0;
+  virtual void store(Client client, Scope scope, const Mapping& mapping, Va va, const void* from,
+                     std::size_t bytes) = 0;
+  /// Makes `va` current at the point where an atomic of `scope` executes, and returns the host
+  /// bytes to operate on under the model's lock, which `end_atomic` releases.
+  virtual std::byte* begin_atomic(Client client, Scope scope, const Mapping& mapping, Va va,
+                                  std::size_t bytes) = 0;
   virtual void end_atomic(Va va, std::size_t bytes) = 0;
-  /// The fence instructions of kernels (buffer_wbl2, buffer_inv, buffer_gl0_inv, s_dcache_inv, ...).
+  /// The fence instructions of kernels (buffer_wbl2, buffer_inv, buffer_gl0_inv, s_dcache_inv,
+  /// ...).
   virtual void release(Client client, Scope scope) = 0;
   virtual void acquire(Client client, Scope scope) = 0;
 };
@@ -138,8 +143,8 @@ class MemoryPort {
   }
 
   /// Copies; an access over several mappings is split. False: fault() says where.
-  bool load(Va va, void* to, std::size_t bytes, Client client = Client::Vector, Scope scope = Scope::Wave,
-            Access access = Access::Load);
+  bool load(Va va, void* to, std::size_t bytes, Client client = Client::Vector,
+            Scope scope = Scope::Wave, Access access = Access::Load);
   bool store(Va va, const void* from, std::size_t bytes, Client client = Client::Vector,
              Scope scope = Scope::Wave);
 
@@ -154,7 +159,8 @@ class MemoryPort {
     if (modelled) host = caches_->begin_atomic(client, scope, entry_of(va).mapping, va, sizeof(T));
     std::atomic_ref<T> cell(*reinterpret_cast<T*>(host));
     T seen = cell.load(std::memory_order_relaxed);
-    while (!cell.compare_exchange_weak(seen, op(seen), std::memory_order_acq_rel, std::memory_order_relaxed)) {
+    while (!cell.compare_exchange_weak(seen, op(seen), std::memory_order_acq_rel,
+                                       std::memory_order_relaxed)) {
     }
     if (modelled) caches_->end_atomic(va, sizeof(T));
     if (old != nullptr) *old = seen;
@@ -163,8 +169,8 @@ class MemoryPort {
 
   const MemoryFault& fault() const { return fault_; }
 
-  /// The mapping that holds `va` if it permits `access`, else null; records no fault. Valid until the
-  /// next call on this port.
+  /// The mapping that holds `va` if it permits `access`, else null; records no fault. Valid until
+  /// the next call on this port.
   [[gnu::always_inline]] const Mapping* mapping_at(Va va, Access access) {
     const Mapping& mapping = entry_of(va).mapping;
     return va >= mapping.begin && va < mapping.end && permits(mapping, access) ? &mapping : nullptr;
@@ -179,10 +185,13 @@ class MemoryPort {
 
   [[gnu::always_inline]] static bool permits(const Mapping& mapping, Access access) {
     switch (access) {
-      case Access::Load: return true;
+      case Access::Load:
+        return true;
       case Access::Store:
-      case Access::Atomic: return mapping.writable;
-      case Access::Execute: return mapping.executable;
+      case Access::Atomic:
+        return mapping.writable;
+      case Access::Execute:
+        return mapping.executable;
     }
     return false;
   }

@@ -65,10 +65,9 @@ CommandProcessor::Result CommandProcessor::execute(const gpu::PacketView& view) 
   if (view.is<pm4::Nop>()) return Result::Done;
   if (view.is<pm4::SetShReg>()) return set_sh_registers(view);
   if (view.is<pm4::DispatchDirect>()) {
-    std::uint32_t dims[3] = {
-        static_cast<std::uint32_t>(view.get(pm4::DispatchDirect::dim_x)),
-        static_cast<std::uint32_t>(view.get(pm4::DispatchDirect::dim_y)),
-        static_cast<std::uint32_t>(view.get(pm4::DispatchDirect::dim_z))};
+    std::uint32_t dims[3] = {static_cast<std::uint32_t>(view.get(pm4::DispatchDirect::dim_x)),
+                             static_cast<std::uint32_t>(view.get(pm4::DispatchDirect::dim_y)),
+                             static_cast<std::uint32_t>(view.get(pm4::DispatchDirect::dim_z))};
     if (context_.options.flip_dispatch) dims[0] &= dims[0] - 1;
     return dispatch(dims, static_cast<std::uint32_t>(view.get(pm4::DispatchDirect::initiator)));
   }

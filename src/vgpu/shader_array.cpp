@@ -26,7 +26,9 @@ constexpr std::uint32_t kMessageInterrupt = 1;  // s_sendmsg MSG_INTERRUPT
 
 }  // namespace
 
-std::uint64_t total_wave_instructions() { return process_instructions.load(); }
+std::uint64_t total_wave_instructions() {
+  return process_instructions.load();
+}
 
 ShaderArray::ShaderArray(const ChipSpec& chip, const gpu::Target& target)
     : cu_per_engine_(std::max(1u, chip.cu_per_array * chip.arrays_per_engine)) {

@@ -114,10 +114,10 @@ Status parse_option(std::string_view text, MachineSpec* spec) {
       return bad("vram=SIZE from 16M to 1024G");
     spec->vram_bytes = number & ~((2ull << 20) - 1);
   } else {
-    return fail(
-        VK_ERROR_INITIALIZATION_FAILED,
-        "virtual GPU: no option is called " + quoted(key) +
-            "; there are: strict, seed=N, skew=max|N, kfd=1.N, threads=N, vram=SIZE, debug, flip-dispatch");
+    return fail(VK_ERROR_INITIALIZATION_FAILED,
+                "virtual GPU: no option is called " + quoted(key) +
+                    "; there are: strict, seed=N, skew=max|N, kfd=1.N, threads=N, vram=SIZE, "
+                    "debug, flip-dispatch");
   }
   return {};
 }

@@ -281,16 +281,17 @@ TEST(Pm4, ValueWrites) {
 }
 
 TEST(Pm4, DmaDataMatchesRocr) {
-  // amd_gpu_pm4.h: DST_SEL 3 << 20, SRC_SEL 3 << 29, byte count in 26 bits.
+  // amd_gpu_pm4.h: DST_SEL 3 << 20, SRC_SEL 3 << 29, byte count in 26 bits. Bit 31 of the same
+  // dword is CP_SYNC (Mesa sid.h, S_411_CP_SYNC; PAL sets it on compute queues).
   const QueueContext queue{&gfx942(), 1, 0};
   expect_dwords(
       emitted(7,
               [&](DwordWriter& w) { emit_copy(w, queue, {0x1'0000'1000, 0x2'0000'2000, 4096}); }),
-      {0xC0055000, 3u << 20 | 3u << 29, 0x1000, 1, 0x2000, 2, 4096});
+      {0xC0055000, 3u << 20 | 3u << 29 | 1u << 31, 0x1000, 1, 0x2000, 2, 4096});
   // Source 2 is immediate data (PAL src_sel__data).
   expect_dwords(
       emitted(7, [&](DwordWriter& w) { emit_fill(w, queue, {0x2'0000'2000, 64, 0xAABBCCDD}); }),
-      {0xC0055000, 3u << 20 | 2u << 29, 0xAABBCCDD, 0, 0x2000, 2, 64});
+      {0xC0055000, 3u << 20 | 2u << 29 | 1u << 31, 0xAABBCCDD, 0, 0x2000, 2, 64});
 }
 
 TEST(Pm4, LargeDmaIsSplitAndRunsOnOneXcc) {

@@ -27,9 +27,11 @@ inline constexpr int kWaveSize = 32;
 
 // --- where am I ---------------------------------------------------------------------------------
 
-#define KILN_COORDINATE(member, expression)                                 \
-  __declspec(property(get = get_##member)) uint32_t member;                 \
-  __device__ __forceinline__ uint32_t get_##member() const { return expression; }
+#define KILN_COORDINATE(member, expression)                  \
+  __declspec(property(get = get_##member)) uint32_t member;  \
+  __device__ __forceinline__ uint32_t get_##member() const { \
+    return expression;                                       \
+  }
 
 struct KilnThreadIdx {
   KILN_COORDINATE(x, __builtin_amdgcn_workitem_id_x())
@@ -46,7 +48,7 @@ struct KilnBlockIdx {
 struct KilnImplicitArguments {
   uint32_t block_count[3];  // whole blocks only
   uint16_t group_size[3];
-  uint16_t remainder[3];    // size of the last, partial block; 0: there is none
+  uint16_t remainder[3];  // size of the last, partial block; 0: there is none
   uint64_t reserved[2];
   uint64_t global_offset[3];
   uint16_t grid_dims;

@@ -1,7 +1,8 @@
 // Owns: the seam between the command processor and the shader array: a dispatch as the SPI sees it,
 //   and running its workgroups.
-// Does not own: packets and registers (command_processor.*), scheduling of workgroups (scheduler.*).
-// Threading: launch() and run() of different workgroups may run on different threads.
+// Does not own: packets and registers (command_processor.*), scheduling of workgroups
+// (scheduler.*). Threading: launch() and run() of different workgroups may run on different
+// threads.
 #pragma once
 
 #include <array>
@@ -18,9 +19,10 @@ namespace kiln::vgpu::isa {
 struct Dispatch {
   Arch arch = Arch::Cdna3;
   bool wave32 = false;
-  Va program = 0;                        ///< COMPUTE_PGM_LO/HI << 8
+  Va program = 0;  ///< COMPUTE_PGM_LO/HI << 8
   std::uint32_t rsrc1 = 0, rsrc2 = 0, rsrc3 = 0;
-  std::array<std::uint32_t, 32> user_data{};  ///< COMPUTE_USER_DATA_0.. (16), then preloaded kernargs
+  std::array<std::uint32_t, 32>
+      user_data{};                       ///< COMPUTE_USER_DATA_0.. (16), then preloaded kernargs
   std::uint32_t user_sgprs = 0;          ///< how many of user_data are loaded
   std::uint32_t threads[3] = {1, 1, 1};  ///< COMPUTE_NUM_THREAD_*: full workgroup size
   std::uint32_t partial[3] = {0, 0, 0};  ///< size of the last workgroup in each dimension, 0: full
@@ -34,15 +36,16 @@ struct Dispatch {
   Va shared_aperture = 0, private_aperture = 0;
   const AddressSpace* space = nullptr;
   std::uint32_t dispatch_id = 0;
-  std::uint64_t process = 0;             ///< token passed on to Environment::message
+  std::uint64_t process = 0;  ///< token passed on to Environment::message
 };
 
 /// What workgroups read of the machine around them.
 class Environment {
  public:
   virtual ~Environment() = default;
-  virtual std::uint64_t clock() = 0;                     ///< s_memrealtime: 100 MHz
-  virtual void message(std::uint32_t simm16, std::uint32_t m0, std::uint64_t process) = 0;  ///< s_sendmsg
+  virtual std::uint64_t clock() = 0;  ///< s_memrealtime: 100 MHz
+  virtual void message(std::uint32_t simm16, std::uint32_t m0,
+                       std::uint64_t process) = 0;  ///< s_sendmsg
 };
 
 /// Where a workgroup was placed.
@@ -53,11 +56,11 @@ struct Placement {
 };
 
 enum class RunStatus : std::uint8_t {
-  Yielded,   ///< more to do; call again
-  Waiting,   ///< every wave sleeps or spins; call again later
+  Yielded,  ///< more to do; call again
+  Waiting,  ///< every wave sleeps or spins; call again later
   Done,
-  Halted,    ///< a wave hangs as on hardware; nothing more will happen
-  Faulted,   ///< VM fault: fault() of the workgroup's port
+  Halted,   ///< a wave hangs as on hardware; nothing more will happen
+  Faulted,  ///< VM fault: fault() of the workgroup's port
 };
 
 /// Builds a workgroup with its initial SGPRs and VGPRs as the ABI bits of RSRC1/2 ask. `group` is

@@ -12,9 +12,9 @@
 // v_addc_co_u32, s_and_not1_b32 for s_andn2_b32, v_cmp_t_f32 for v_cmp_tru_f32. What GFX11 does not
 // have, or has with other operands (ds_cmpst against ds_cmpstore), keeps its own name.
 //
-// VOP1, VOP2 and VOPC opcodes exist again in VOP3, at 0 (VOPC), 0x100 (VOP2) and 0x140 (VOP1); such a row
-// stands once and describes its VOP3 form (VOP2's second source is a VGPR, whatever it says; clamp,
-// omod and op_sel need VOP3, SDWA or DPP). *_E32 rows have no VOP3 form.
+// VOP1, VOP2 and VOPC opcodes exist again in VOP3, at 0 (VOPC), 0x100 (VOP2) and 0x140 (VOP1); such
+// a row stands once and describes its VOP3 form (VOP2's second source is a VGPR, whatever it says;
+// clamp, omod and op_sel need VOP3, SDWA or DPP). *_E32 rows have no VOP3 form.
 #include "vgpu/isa/tables.hpp"
 
 namespace kiln::vgpu::isa {

@@ -9,9 +9,9 @@
 // The semantics name is left out where it is the name. It
 // is without "dual_" for VOPD, else always the name.
 //
-// VOP1, VOP2 and VOPC opcodes exist again in VOP3, at 0 (VOPC), 0x100 (VOP2) and 0x180 (VOP1); such a row
-// stands once and describes its VOP3 form (VOP2's second source is a VGPR, whatever it says; clamp,
-// omod and op_sel need VOP3, SDWA or DPP). *_E32 rows have no VOP3 form.
+// VOP1, VOP2 and VOPC opcodes exist again in VOP3, at 0 (VOPC), 0x100 (VOP2) and 0x180 (VOP1); such
+// a row stands once and describes its VOP3 form (VOP2's second source is a VGPR, whatever it says;
+// clamp, omod and op_sel need VOP3, SDWA or DPP). *_E32 rows have no VOP3 form.
 #include "vgpu/isa/tables.hpp"
 
 namespace kiln::vgpu::isa {

@@ -25,12 +25,12 @@ struct alignas(64) VectorRegister {
 /// Why a wave does not simply go on to its next instruction.
 enum class WaveState : std::uint8_t {
   Running,
-  AtBarrier,   ///< waits for its workgroup
-  Yielded,     ///< s_sleep, or its time slice is over
-  Done,        ///< s_endpgm
-  Halted,      ///< s_sethalt, trap without handler, illegal instruction: hung as on hardware
-  Faulted,     ///< a memory access without a mapping; `port.fault()` says where
-  Indexing,    ///< running with s_set_gpr_idx_on (gfx9): VGPR operands move by M0
+  AtBarrier,  ///< waits for its workgroup
+  Yielded,    ///< s_sleep, or its time slice is over
+  Done,       ///< s_endpgm
+  Halted,     ///< s_sethalt, trap without handler, illegal instruction: hung as on hardware
+  Faulted,    ///< a memory access without a mapping; `port.fault()` says where
+  Indexing,   ///< running with s_set_gpr_idx_on (gfx9): VGPR operands move by M0
 };
 
 /// MODE.GPR_IDX_EN (CDNA3 ISA, MODE register).
@@ -48,39 +48,45 @@ struct Wave {
   bool scc = false;
   WaveState state = WaveState::Running;
   Arch arch = Arch::Cdna3;
-  std::uint8_t lanes = 64;             ///< 32 or 64
-  std::uint32_t mode = 0;              ///< MODE: FP_ROUND 3:0, FP_DENORM 7:4, DX10_CLAMP 8, IEEE 9, ...
+  std::uint8_t lanes = 64;  ///< 32 or 64
+  std::uint32_t mode = 0;   ///< MODE: FP_ROUND 3:0, FP_DENORM 7:4, DX10_CLAMP 8, IEEE 9, ...
   std::uint32_t status = 0, trapsts = 0;
-  Va pc = 0;                           ///< of the next instruction
-  VectorRegister* v = nullptr;         ///< 0..255 architectural, 256..511 accumulation registers
-  std::uint32_t vgpr_count = 0;        ///< allocated; an access past it is the guest's error
+  Va pc = 0;                     ///< of the next instruction
+  VectorRegister* v = nullptr;   ///< 0..255 architectural, 256..511 accumulation registers
+  std::uint32_t vgpr_count = 0;  ///< allocated; an access past it is the guest's error
   Workgroup* group = nullptr;
-  std::uint32_t index = 0;             ///< in its workgroup
-  std::uint32_t hw_id = 0, xcc_id = 0; ///< for s_getreg
-  Va scratch_base = 0;                 ///< flat scratch base of this wave (architected or from SGPRs)
+  std::uint32_t index = 0;              ///< in its workgroup
+  std::uint32_t hw_id = 0, xcc_id = 0;  ///< for s_getreg
+  Va scratch_base = 0;  ///< flat scratch base of this wave (architected or from SGPRs)
   std::uint32_t scratch_lane_bytes = 0;
-  std::uint64_t instructions = 0;      ///< executed so far
-  std::string halt_reason;             ///< for the debug switch and the report
+  std::uint64_t instructions = 0;  ///< executed so far
+  std::string halt_reason;         ///< for the debug switch and the report
 
   [[gnu::always_inline]] std::uint64_t exec() const {
     std::uint64_t mask;
     std::memcpy(&mask, &s[kExecLo], 8);
     return lanes == 32 ? mask & 0xffffffffu : mask;
   }
-  [[gnu::always_inline]] void set_exec(std::uint64_t mask) { std::memcpy(&s[kExecLo], &mask, lanes == 32 ? 4 : 8); }
+  [[gnu::always_inline]] void set_exec(std::uint64_t mask) {
+    std::memcpy(&s[kExecLo], &mask, lanes == 32 ? 4 : 8);
+  }
   [[gnu::always_inline]] std::uint64_t vcc() const {
     std::uint64_t mask;
     std::memcpy(&mask, &s[kVccLo], 8);
     return lanes == 32 ? mask & 0xffffffffu : mask;
   }
-  [[gnu::always_inline]] void set_vcc(std::uint64_t mask) { std::memcpy(&s[kVccLo], &mask, lanes == 32 ? 4 : 8); }
+  [[gnu::always_inline]] void set_vcc(std::uint64_t mask) {
+    std::memcpy(&s[kVccLo], &mask, lanes == 32 ? 4 : 8);
+  }
 
   /// The state to go on with after a yield or a barrier.
   WaveState running_state() const {
     return (mode & kModeGprIdxEn) != 0 ? WaveState::Indexing : WaveState::Running;
   }
 
-  [[gnu::always_inline]] bool fp32_denormals() const { return (mode & 0x30) != 0; }   ///< simplified: both directions
+  [[gnu::always_inline]] bool fp32_denormals() const {
+    return (mode & 0x30) != 0;
+  }  ///< simplified: both directions
   [[gnu::always_inline]] bool fp64_16_denormals() const { return (mode & 0xc0) != 0; }
   [[gnu::always_inline]] bool ieee() const { return (mode & (1u << 9)) != 0; }
   [[gnu::always_inline]] bool dx10_clamp() const { return (mode & (1u << 8)) != 0; }
@@ -99,7 +105,7 @@ class CodeView;
 /// Rows for one wave, recycled: allocating them anew for each wave would cost page faults.
 class RegisterFile {
  public:
-  RegisterFile();   ///< contents are whatever an earlier wave left, as on hardware
+  RegisterFile();  ///< contents are whatever an earlier wave left, as on hardware
   ~RegisterFile();
   RegisterFile(RegisterFile&& from) noexcept : rows_(from.rows_) { from.rows_ = nullptr; }
   RegisterFile& operator=(RegisterFile&&) = delete;
@@ -112,15 +118,15 @@ class RegisterFile {
 /// A workgroup in flight: its waves, its LDS, its barrier and its port to memory.
 struct Workgroup {
   std::vector<std::unique_ptr<Wave>> waves;
-  std::vector<RegisterFile> registers;       ///< backing of every wave's `v`
-  std::vector<std::byte> lds;                ///< exactly what was allocated
+  std::vector<RegisterFile> registers;  ///< backing of every wave's `v`
+  std::vector<std::byte> lds;           ///< exactly what was allocated
   std::unique_ptr<MemoryPort> port;
   Va shared_aperture = 0, private_aperture = 0;
-  std::uint32_t id[3] = {};                  ///< workgroup coordinates
+  std::uint32_t id[3] = {};  ///< workgroup coordinates
   Environment* environment = nullptr;
-  std::uint64_t process = 0;                 ///< token for Environment::message
-  std::unique_ptr<CodeView> code;            ///< this workgroup's way to decoded code
-  std::uint32_t next_wave = 0;               ///< whose turn it is in run()
+  std::uint64_t process = 0;       ///< token for Environment::message
+  std::unique_ptr<CodeView> code;  ///< this workgroup's way to decoded code
+  std::uint32_t next_wave = 0;     ///< whose turn it is in run()
 
   Workgroup();
   ~Workgroup();
