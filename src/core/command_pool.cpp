@@ -117,7 +117,7 @@ Result<kmd::Va> CommandPool::take_join_counters() {
     desc.host_visible = desc.uncached = desc.coherent = true;
     KILN_ASSIGN(kmd::Memory page, device_.gpu().allocate(desc, {}));
     std::memset(page.host, 0, page.desc.size);
-    device_.gpu().flush_hdp();
+    device_.flush_hdp();
     counters_.push_back(page);
     next_counter_ = 0;
   }

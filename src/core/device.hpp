@@ -71,6 +71,13 @@ class Device {
     visible_vram_.fetch_add(change, std::memory_order_relaxed);
   }
 
+  /// Makes host writes through the PCI aperture visible to the GPU. Where the driver has no page
+  /// for it (SR-IOV), every submission from now on begins by flushing from the GPU.
+  void flush_hdp() {
+    if (!gpu_->flush_hdp()) hdp_by_packet_.store(true, std::memory_order_relaxed);
+  }
+  bool flushes_hdp_by_packet() const { return hdp_by_packet_.load(std::memory_order_relaxed); }
+
   Queue* queue(std::uint32_t family, std::uint32_t index) const;
   const std::vector<std::unique_ptr<Queue>>& queues() const { return queues_; }
 
@@ -107,6 +114,7 @@ class Device {
   std::unique_ptr<Monitor> monitor_;
 
   std::atomic<int> visible_vram_{0};
+  std::atomic<bool> hdp_by_packet_{false};
   std::atomic<bool> lost_{false};
   mutable std::mutex loss_mutex_;
   Loss loss_;

@@ -44,7 +44,7 @@ Status Module::load() {
   }
   image_ = *image;
   KILN_TRY(code_.load({static_cast<std::byte*>(image_.host), image_.desc.size}, image_.address));
-  device_.gpu().flush_hdp();
+  device_.flush_hdp();
   // Instruction caches: every command buffer begins by invalidating them.
 
   for (const gpu::KernelInfo& info : code_.kernels) {

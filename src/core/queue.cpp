@@ -116,7 +116,7 @@ Status Queue::submit(std::uint32_t count, const KilnSubmitInfo* submits) {
   KILN_TRY(device_.check_alive());
   for (std::uint32_t i = 0; i < count; ++i) KILN_TRY(check(submits[i]));
   // What the host wrote through the PCI aperture sits in the host data path until flushed.
-  if (device_.has_visible_vram()) device_.gpu().flush_hdp();
+  if (device_.has_visible_vram()) device_.flush_hdp();
   for (std::uint32_t i = 0; i < count; ++i) {
     const KilnSubmitInfo& info = submits[i];
     const View view{{info.pWaits, info.waitCount},
@@ -315,6 +315,7 @@ Result<Queue::Outcome> Queue::write_submission(const View& view, std::uint64_t s
   plan.signals = plan_signals_;
   if (started_.value != nullptr)
     plan.started = {started_.address, submission, true, gpu::PipeStage::Top};
+  plan.flush_hdp = device_.flushes_hdp_by_packet();
   if (scratch_bytes > 0) plan.scratch = &scratch_binding_;
   KILN_TRY(ring_->check_size(plan));
   // Known to the command buffers before the GPU can be through with them.

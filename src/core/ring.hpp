@@ -32,6 +32,7 @@ struct Plan {
   std::span<const PayloadWait> waits;
   /// Written when the waits are over, for watchdogs; address 0: not asked for.
   gpu::WriteOp started;
+  bool flush_hdp = false;  ///< host writes through the PCI aperture must be flushed by the GPU
   const gpu::ScratchBinding* scratch = nullptr;  ///< null: no kernel of it uses scratch
   std::span<const StreamPart> parts;
   std::span<const gpu::SignalOp> signals;  ///< the queue's own progress counter among them

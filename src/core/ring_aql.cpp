@@ -61,6 +61,7 @@ class AqlRing final : public Ring {
     const gpu::Ops& ops = *device_.target().ops;
     if (has_prologue(plan))
       put_side_stream([&](gpu::DwordWriter& writer) {
+        if (plan.flush_hdp) gpu::emit_hdp_flush(writer);
         if (plan.started.address != 0) ops.emit_write_value(writer, context_, plan.started);
         if (plan.scratch != nullptr) gpu::emit_scratch_base(writer, context_, *plan.scratch);
       });
@@ -77,13 +78,14 @@ class AqlRing final : public Ring {
 
  private:
   static bool has_prologue(const Plan& plan) {
-    return plan.started.address != 0 || plan.scratch != nullptr;
+    return plan.flush_hdp || plan.started.address != 0 || plan.scratch != nullptr;
   }
   static std::uint64_t packets(const Plan& plan) {
     return plan.waits.size() + plan.parts.size() + (has_prologue(plan) ? 2 : 1);
   }
   std::uint64_t side_dwords(const Plan& plan) const {
-    return gpu::kMaxWriteDwords + gpu::max_scratch_base_dwords(context_.xcc_count) +
+    return gpu::kHdpFlushDwords + gpu::kMaxWriteDwords +
+           gpu::max_scratch_base_dwords(context_.xcc_count) +
            gpu::max_signals_dwords(static_cast<std::uint32_t>(plan.signals.size()));
   }
 
@@ -162,7 +164,7 @@ Result<std::unique_ptr<Ring>> make_aql_ring(Device& device, kmd::HwQueue& hw) {
     return forward_error(counters);
   }
   std::memset(counters->host, 0, kCounterBytes);
-  device.gpu().flush_hdp();
+  device.flush_hdp();
   return std::make_unique<AqlRing>(device, hw, std::move(side), std::move(*counters));
 }
 

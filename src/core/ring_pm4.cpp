@@ -40,6 +40,7 @@ class Pm4Ring final : public Ring {
     const gpu::Ops& ops = *device_.target().ops;
     for (const PayloadWait& wait : plan.waits)
       ops.emit_wait(writer, context_, {wait.address, wait.value});
+    if (plan.flush_hdp) gpu::emit_hdp_flush(writer);
     if (plan.started.address != 0) ops.emit_write_value(writer, context_, plan.started);
     if (plan.scratch != nullptr) gpu::emit_scratch_base(writer, context_, *plan.scratch);
     for (const StreamPart& part : plan.parts)
@@ -56,7 +57,7 @@ class Pm4Ring final : public Ring {
 
  private:
   std::uint64_t most_dwords(const Plan& plan) const {
-    return plan.waits.size() * gpu::kWaitDwords +
+    return plan.waits.size() * gpu::kWaitDwords + (plan.flush_hdp ? gpu::kHdpFlushDwords : 0) +
            (plan.started.address != 0 ? gpu::kMaxWriteDwords : 0) +
            (plan.scratch != nullptr ? gpu::max_scratch_base_dwords(1) : 0) +
            plan.parts.size() * gpu::kIndirectBufferDwords +

@@ -43,6 +43,7 @@ class SdmaRing final : public Ring {
     for (const PayloadWait& wait : plan.waits)
       ops.emit_poll(writer, target, {wait.address, static_cast<std::uint32_t>(wait.value)});
     if (!plan.waits.empty()) ops.emit_acquire(writer, target);
+    if (plan.flush_hdp) ops.emit_hdp_flush(writer, target);
     if (plan.started.address != 0)
       ops.emit_signal(writer, target, {plan.started.address, plan.started.value, 0, 0});
     for (const StreamPart& part : plan.parts) writer.put(part.dwords, part.count);
@@ -61,6 +62,7 @@ class SdmaRing final : public Ring {
  private:
   std::uint64_t most_dwords(const Plan& plan) const {
     std::uint64_t dwords = plan.waits.size() * gpu::kSdmaPollDwords + 2 * gpu::kSdmaMaxGcrDwords +
+                           gpu::kSdmaHdpFlushDwords +
                            (plan.signals.size() + 1) * gpu::kSdmaMaxSignalDwords;
     for (const StreamPart& part : plan.parts) dwords += part.count;
     return dwords;

@@ -180,7 +180,7 @@ Result<VkResult> wait_semaphores(Device& device, const KilnSemaphoreWaitInfo& in
     return false;
   };
   auto result = host_wait(device, timeout_ns, interrupts, reached, poisoned);
-  if (result && *result == VK_SUCCESS && device.has_visible_vram()) device.gpu().flush_hdp();
+  if (result && *result == VK_SUCCESS && device.has_visible_vram()) device.flush_hdp();
   return result;
 }
 

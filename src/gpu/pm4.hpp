@@ -63,8 +63,8 @@ KILN_PACKET(PredExec, "PRED_EXEC", Pm4, 0x23, 0, 2, Fixed, KILN_LIST);
 KILN_PACKET(WriteData, "WRITE_DATA", Pm4, 0x37, 0, 4, Pm4Tail, KILN_LIST);
 #undef KILN_LIST
 
-// In register space (mem_space 0) the two halves of `address` are the register polled and, for
-// operation 1, the register written first.
+// In register space (mem_space 0) the low half of `address` is the register polled; for operation 1 it
+// is the register written first, and the high half the one polled (Linux gfx_v9_0_wait_reg_mem).
 #define KILN_LIST(X)                                                                    \
   X(function, 1, 0, 3, 0)                                                               \
   X(mem_space, 1, 4, 2, 0)                                                              \

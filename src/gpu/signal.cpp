@@ -96,6 +96,21 @@ void emit_wait(DwordWriter& writer, const QueueContext&, const WaitOp& wait) {
                  .set<pm4::WaitRegMem64::ace_offload>(1));
 }
 
+void emit_hdp_flush(DwordWriter& writer) {
+  // BIF_BX_PF0_GPU_HDP_FLUSH_REQ is written, _DONE polled: NBIO base 0xD20 + 0x106 and 0x107 on
+  // NBIO 4.3 and 7.9 alike (Linux nbio_4_3_0_offset.h, nbio_7_9_0_offset.h; tinygrad ops_amd.py
+  // sends the same packet, all clients' bits, on both).
+  constexpr std::uint64_t kRequest = 0xE26, kDone = 0xE27;
+  writer.put(Packet<pm4::WaitRegMem>{}
+                 .set<pm4::WaitRegMem::function>(static_cast<std::uint32_t>(pm4::Compare::Ge))
+                 .set<pm4::WaitRegMem::mem_space>(pm4::kMemSpaceRegister)
+                 .set<pm4::WaitRegMem::operation>(1)
+                 .set<pm4::WaitRegMem::address>(kRequest | kDone << 32)
+                 .set<pm4::WaitRegMem::reference>(0xFFFFFFFF)
+                 .set<pm4::WaitRegMem::mask>(0xFFFFFFFF)
+                 .set<pm4::WaitRegMem::poll_interval>(kWaitPoll));
+}
+
 void emit_timestamp(DwordWriter& writer, const QueueContext& queue, Va address, PipeStage stage) {
   if (stage == PipeStage::Bottom) {
     wait_for_all(writer, queue);

@@ -100,6 +100,8 @@ int KfdNode::alloc_memory(OpenFile&, KfdProcess& process, void* data) {
   const std::uint32_t kind = kind_of(args.flags);
   if (kind == uapi::kAllocDoorbell && args.size != kDoorbellBytes) return -EINVAL;
   if (kind == uapi::kAllocMmioRemap && args.size != uapi::kMmioRemapBytes) return -EINVAL;
+  // kfd_chardev.c, kfd_ioctl_alloc_memory_of_gpu: no remapped page, no address for it.
+  if (kind == uapi::kAllocMmioRemap && machine_.spec().no_hdp_page) return -ENOMEM;
   if (device->drm_file == 0) return -ENODEV;  // kfd_bind_process_to_device
   if (kind == 0) return -EINVAL;
 

@@ -27,6 +27,7 @@ struct MachineSpec {
   EngineOptions engine;
   std::uint32_t kfd_minor = 0;   ///< 0: the newest
   std::uint64_t vram_bytes = 0;  ///< 0: as the product has
+  bool no_hdp_page = false;      ///< the driver refuses the MMIO remap page, as under SR-IOV
   std::string text;              ///< as given
 };
 inline constexpr std::uint32_t kNewestKfdMinor = kmd::uapi::kMinorNewest;

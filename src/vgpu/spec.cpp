@@ -88,11 +88,12 @@ Status parse_option(std::string_view text, MachineSpec* spec) {
                 "virtual GPU: option " + quoted(text) + ": expected " + expected);
   };
   std::uint64_t number = 0;
-  if (key == "strict" || key == "debug" || key == "flip-dispatch") {
+  if (key == "strict" || key == "debug" || key == "flip-dispatch" || key == "no-hdp-page") {
     if (equals != std::string_view::npos) return bad("no value");
-    (key == "strict"  ? spec->engine.strict_memory
-     : key == "debug" ? spec->engine.debug
-                      : spec->engine.flip_dispatch) = true;
+    (key == "strict"        ? spec->engine.strict_memory
+     : key == "debug"       ? spec->engine.debug
+     : key == "no-hdp-page" ? spec->no_hdp_page
+                            : spec->engine.flip_dispatch) = true;
   } else if (key == "seed") {
     if (!parse_number(value, &spec->engine.seed)) return bad("seed=NUMBER");
   } else if (key == "skew") {
@@ -117,7 +118,7 @@ Status parse_option(std::string_view text, MachineSpec* spec) {
     return fail(VK_ERROR_INITIALIZATION_FAILED,
                 "virtual GPU: no option is called " + quoted(key) +
                     "; there are: strict, seed=N, skew=max|N, kfd=1.N, threads=N, vram=SIZE, "
-                    "debug, flip-dispatch");
+                    "debug, no-hdp-page, flip-dispatch");
   }
   return {};
 }

@@ -74,6 +74,29 @@ TEST_P(MemoryTest, HostWritesThroughTheApertureReachTheGpu) {
   }
 }
 
+// SR-IOV: no register page for the host to flush by, so every submission flushes from the GPU.
+TEST_P(MemoryTest, WithoutAnHdpPageTheGpuFlushes) {
+  Machine machine(std::string(GetParam()) + ",no-hdp-page");
+  Device device(machine, machine.gpu());
+  Buffer visible = device.allocate(65536, kDeviceVisible),
+         out = device.allocate(65536, kHostCached);
+  for (std::uint32_t family : {0u, 1u}) {
+    auto cost_of_a_copy = [&](Device& on, VkDeviceAddress to, VkDeviceAddress from) {
+      const std::uint64_t before = on.statistics(on.queue(family, 0)).ringDwords;
+      KilnCommandBuffer commands = on.record(family);
+      on.check(kilnCmdCopyMemory(commands, to, from, 4096), "copying");
+      EXPECT_EQ(on.run(on.queue(family, 0), commands), VK_SUCCESS);
+      return on.statistics(on.queue(family, 0)).ringDwords - before;
+    };
+    scramble({visible.host, visible.size}, family);
+    const std::uint64_t with_packet = cost_of_a_copy(device, out.address, visible.address);
+    EXPECT_EQ(std::memcmp(out.host, visible.host, 4096), 0);
+    Buffer from = device_->allocate(65536, kDeviceVisible),
+           to = device_->allocate(65536, kHostCached);
+    EXPECT_GT(with_packet, cost_of_a_copy(*device_, to.address, from.address)) << family;
+  }
+}
+
 TEST_P(MemoryTest, DeviceLocalMemoryIsNotMapped) {
   Buffer buffer = device_->allocate(4096, kDeviceLocal);
   void* host = &buffer;

@@ -294,6 +294,12 @@ TEST(Pm4, DmaDataMatchesRocr) {
       {0xC0055000, 3u << 20 | 2u << 29 | 1u << 31, 0xAABBCCDD, 0, 0x2000, 2, 64});
 }
 
+// tinygrad ops_amd.py, memory_barrier(): info 0x45, request, done, all ones twice, interval 4.
+TEST(Pm4, HdpFlushMatchesTinygrad) {
+  expect_dwords(emitted(kHdpFlushDwords, [&](DwordWriter& w) { emit_hdp_flush(w); }),
+                {0xC0053C00, 0x45, 0xE26, 0xE27, 0xFFFFFFFF, 0xFFFFFFFF, 4});
+}
+
 TEST(Pm4, LargeDmaIsSplitAndRunsOnOneXcc) {
   const QueueContext one{&gfx942(), 1, 0}, eight{&gfx942(), 8, 0x1000};
   const std::uint64_t bytes = std::uint64_t{kDmaDataMaxBytes} * 2 + 100;
