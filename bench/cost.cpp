@@ -13,6 +13,8 @@
 #include <memory>
 #include <thread>
 
+#include "allocation_count.hpp"
+
 namespace bench {
 namespace {
 
@@ -73,12 +75,13 @@ Cost cost_of(std::uint32_t repeats, const std::function<void()>& operation) {
     try {
       operation();
       counter->start_here();
-      const std::uint64_t allocations = allocations_of_this_thread();
+      const std::uint64_t allocations = tools::allocations_of_this_thread();
       const std::uint64_t calls = counter->calls;
       for (std::uint32_t i = 0; i < repeats; ++i) operation();
       if (counter->listener >= 0)
         cost.system_calls = static_cast<double>(counter->calls - calls) / repeats;
-      cost.allocations = static_cast<double>(allocations_of_this_thread() - allocations) / repeats;
+      cost.allocations =
+          static_cast<double>(tools::allocations_of_this_thread() - allocations) / repeats;
     } catch (...) {
       failure = std::current_exception();
       if (counter->listener == -1) counter->listener = SystemCallCounter::kRefused;

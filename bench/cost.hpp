@@ -20,7 +20,4 @@ struct Cost {
 /// counting. An exception from it is thrown again here.
 Cost cost_of(std::uint32_t repeats, const std::function<void()>& operation);
 
-/// Calls of malloc and its family by this thread so far (allocation_count.cpp).
-std::uint64_t allocations_of_this_thread();
-
 }  // namespace bench

@@ -180,7 +180,4 @@ class EachGpu : public testing::TestWithParam<const char*> {
   INSTANTIATE_TEST_SUITE_P(Gpus, Suite, testing::Values("mi300x", "navi31"), \
                            [](const auto& info) { return std::string(info.param); })
 
-/// What allocation_count.cpp has seen of malloc and its family on this thread.
-std::uint64_t allocations_of_this_thread();
-
 }  // namespace api_test

@@ -1,5 +1,5 @@
 // Owns: the count of system calls and allocations that a submission makes: none.
-// Does not own: the allocator's names (allocation_count.cpp).
+// Does not own: the allocator's names (tools/allocation_count.cpp).
 // Threading: the counted submissions run on a thread of their own, under a seccomp filter.
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -12,6 +12,7 @@
 #include <atomic>
 #include <thread>
 
+#include "allocation_count.hpp"
 #include "fixture.hpp"
 
 namespace api_test {
@@ -69,9 +70,9 @@ Cost cost_of(Body body) {
   std::thread thread([&] {
     body();  // pages touched, symbols bound
     cost.filtered = trap_system_calls();
-    const std::uint64_t before = allocations_of_this_thread();
+    const std::uint64_t before = tools::allocations_of_this_thread();
     cost.result = body();
-    cost.allocations = allocations_of_this_thread() - before;
+    cost.allocations = tools::allocations_of_this_thread() - before;
     cost.system_calls = trapped_calls.load();
   });
   thread.join();

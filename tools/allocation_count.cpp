@@ -1,31 +1,24 @@
-// Owns: the C allocator's names in this program, counted per thread; the memory is glibc's.
+// Owns: the C allocator's names in this program, counted per thread; the memory is glibc's. Every
+//   library of the process meets these first, so operator new of any of them counts too.
 // Does not own: what is done with the count.
 // Threading: any.
+#include "allocation_count.hpp"
+
 #include <cerrno>
 #include <cstddef>
-#include <cstdint>
-
-#include "fixture.hpp"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-// A sanitizer has its own allocator behind these names: nothing is counted there.
-namespace api_test {
-std::uint64_t allocations_of_this_thread() {
-  return 0;
-}
-}  // namespace api_test
-#else
 
 namespace {
 thread_local std::uint64_t count = 0;
 }
 
-namespace api_test {
+namespace tools {
 std::uint64_t allocations_of_this_thread() {
   return count;
 }
-}  // namespace api_test
+}  // namespace tools
 
+// A sanitizer has its own allocator behind these names: nothing is counted there.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 extern "C" {
 
 void* __libc_malloc(std::size_t);
