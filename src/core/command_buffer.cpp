@@ -180,7 +180,7 @@ Status CommandBuffer::emit_sdma_fence_and_poll(std::uint32_t value) {
   }
   const gpu::Target& target = device().target();
   return emit(gpu::kSdmaMaxSignalDwords + gpu::kSdmaPollDwords, [&](gpu::DwordWriter& w) {
-    target.sdma_ops->emit_signal(w, target, {sdma_fence_, value, 0, 0});
+    target.sdma_ops->emit_signal(w, target, {sdma_fence_, value, 0, 0, true});
     target.sdma_ops->emit_poll(w, target, {sdma_fence_, value, ~0u, gpu::pm4::Compare::Eq});
   });
 }

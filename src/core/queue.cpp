@@ -261,7 +261,9 @@ Queue::Outcome Queue::admit_signals(const View& view) {
       held_signals_.push_back(signal);
       continue;
     }
-    gpu::SignalOp op{semaphore.payload().address, signal.value, 0, 0};
+    // Values only grow: whatever comes before this signal stays between the payload and it.
+    gpu::SignalOp op{semaphore.payload().address, signal.value, 0, 0,
+                     semaphore.value() >> 32 == signal.value >> 32};
     if (semaphore.interrupts()) {
       const kmd::Event& event = semaphore.device().completion_event();
       op.mailbox = event.mailbox;
@@ -306,7 +308,8 @@ Result<Queue::Outcome> Queue::write_submission(const View& view, std::uint64_t s
   held_signals_.clear();
   // The queue's own progress is written first: whoever sees a signal finds its command buffers
   // retired.
-  plan_signals_.push_back({progress_.address, submission, 0, 0});
+  plan_signals_.push_back(
+      {progress_.address, submission, 0, 0, static_cast<std::uint32_t>(submission) != 0});
   if (Outcome outcome = admit_signals(view); outcome != Outcome::Submitted) return outcome;
 
   Plan plan;

@@ -45,7 +45,9 @@ class SdmaRing final : public Ring {
     if (!plan.waits.empty()) ops.emit_acquire(writer, target);
     if (plan.flush_hdp) ops.emit_hdp_flush(writer, target);
     if (plan.started.address != 0)
-      ops.emit_signal(writer, target, {plan.started.address, plan.started.value, 0, 0});
+      ops.emit_signal(writer, target,
+                      {plan.started.address, plan.started.value, 0, 0,
+                       static_cast<std::uint32_t>(plan.started.value) != 0});
     for (const StreamPart& part : plan.parts) writer.put(part.dwords, part.count);
     ops.emit_release(writer, target);
     for (const gpu::SignalOp& signal : plan.signals) ops.emit_signal(writer, target, signal);

@@ -56,6 +56,9 @@ struct SignalOp {
   std::uint64_t value = 0;
   Va mailbox = 0;  ///< event slot; 0: no interrupt
   std::uint32_t event_id = 0;
+  /// Memory holds bits 63:32 of `value` already. An engine that writes halves leaves them alone:
+  /// whoever sees the low half may go on and write the next multiple of 2^32 there.
+  bool high_half_stands = false;
 };
 
 struct WaitOp {
@@ -128,11 +131,9 @@ struct SdmaOps {
   /// Inline data; `data` holds `bytes`, both destination and size a multiple of 4.
   void (*emit_update)(DwordWriter&, const Target&, Va destination, const void* data,
                       std::uint32_t bytes);
-  /// 64-bit value by two fences, low half first: a reader may see too small a value, never too
-  /// large. Then mailbox and trap.
+  /// 64-bit value by a fence for each half that changes, the low one first: a reader may see too
+  /// small a value, never too large. Then mailbox and trap.
   void (*emit_signal)(DwordWriter&, const Target&, const SignalOp&);
-  /// The same by one 64-bit atomic swap; needs an address where the engine may do atomics.
-  void (*emit_signal_atomic)(DwordWriter&, const Target&, const SignalOp&);
   void (*emit_poll)(DwordWriter&, const Target&, const SdmaPollOp&);
   void (*emit_timestamp)(DwordWriter&, const Target&, Va address);
   void (*emit_hdp_flush)(DwordWriter&, const Target&);

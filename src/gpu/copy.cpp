@@ -37,7 +37,6 @@ struct Sdma4 {
   using Write = sdma::WriteLinear4;
   using Fence = sdma::Fence4;
   using Poll = sdma::PollRegmem4;
-  using Atomic = sdma::Atomic4;
   using Fill = sdma::ConstFill4;
   using Timestamp = sdma::TimestampGlobal4;
 };
@@ -47,7 +46,6 @@ struct Sdma6 {
   using Write = sdma::WriteLinear6;
   using Fence = sdma::Fence6;
   using Poll = sdma::PollRegmem6;
-  using Atomic = sdma::Atomic6;
   using Fill = sdma::ConstFill6;
   using Timestamp = sdma::TimestampGlobal6;
 };
@@ -230,17 +228,9 @@ void put_interrupt(DwordWriter& writer, const Target& target, const SignalOp& si
 template <class S>
 void sdma_signal(DwordWriter& writer, const Target& target, const SignalOp& signal) {
   put_fence<S>(writer, target, signal.address, static_cast<std::uint32_t>(signal.value));
-  put_fence<S>(writer, target, signal.address + 4, static_cast<std::uint32_t>(signal.value >> 32));
-  put_interrupt<S>(writer, target, signal);
-}
-
-template <class S>
-void sdma_signal_atomic(DwordWriter& writer, const Target& target, const SignalOp& signal) {
-  using P = typename S::Atomic;
-  writer.put(Packet<P>{}
-                 .template set<P::atomic_op>(sdma::kAtomicSwap64)
-                 .template set<P::address>(signal.address)
-                 .template set<P::source>(signal.value));
+  if (!signal.high_half_stands)
+    put_fence<S>(writer, target, signal.address + 4,
+                 static_cast<std::uint32_t>(signal.value >> 32));
   put_interrupt<S>(writer, target, signal);
 }
 
@@ -290,9 +280,8 @@ void sdma_release(DwordWriter& writer, const Target& target) {
 
 template <class S>
 constexpr SdmaOps ops_of() noexcept {
-  return {sdma_copy<S>,      sdma_fill<S>,          sdma_rect<S>, sdma_update<S>,
-          sdma_signal<S>,    sdma_signal_atomic<S>, sdma_poll<S>, sdma_timestamp<S>,
-          sdma_hdp_flush<S>, sdma_acquire,          sdma_release};
+  return {sdma_copy<S>, sdma_fill<S>,      sdma_rect<S>,      sdma_update<S>, sdma_signal<S>,
+          sdma_poll<S>, sdma_timestamp<S>, sdma_hdp_flush<S>, sdma_acquire,   sdma_release};
 }
 
 }  // namespace

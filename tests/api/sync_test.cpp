@@ -315,5 +315,21 @@ TEST_P(SyncTest, SdmaFollowsATimelineAcrossTheEpoch) {
   EXPECT_EQ(device_->statistics(device_->compute()).deferredCount, 0u);
 }
 
+/// A DMA engine writes 64 bits in two halves. Whoever waits for the low one may have gone on to the
+/// next multiple of 2^32 before the high one lands.
+TEST_P(SyncTest, TheLastSdmaSignalOfAnEpochDoesNotUndoTheNext) {
+  // With the next value on its way the poll for this one would be held back, hence a second line.
+  KilnSemaphore ready = device_->semaphore(0);
+  for (std::uint64_t round = 1; round <= 200; ++round) {
+    KilnSemaphore line = device_->semaphore(kEpoch - 2);
+    device_->submit(device_->compute(), {{line, kEpoch - 1}}, {}, {{line, kEpoch}});
+    device_->submit(device_->sdma(), {{ready, round}}, {}, {{line, kEpoch - 1}});
+    device_->submit(device_->compute(1), {}, {}, {{ready, round}});
+    ASSERT_EQ(device_->wait(line, kEpoch), VK_SUCCESS) << round << machine_->said();
+    ASSERT_EQ(kilnDeviceWaitIdle(device_->handle()), VK_SUCCESS);
+    ASSERT_EQ(device_->counter(line), kEpoch) << round;
+  }
+}
+
 }  // namespace
 }  // namespace api_test

@@ -116,14 +116,21 @@ TEST_P(Sdma, SignalIsTwoFencesLowHalfFirstThenTheInterrupt) {
             8u);
 }
 
-TEST_P(Sdma, AtomicSignalIsA64BitSwap) {
-  // ROCr: op 10, operation at bit 25; ADD64 is 47 = TC_OP_ATOMIC_ADD_RTN_64, so swap is 39.
-  EXPECT_EQ(sdma::kAtomicAdd64, 47u);
-  expect_dwords(emitted(8,
-                        [&](DwordWriter& w) {
-                          ops.emit_signal_atomic(w, target, {0x1'0000'1008, 0x7'0000'0002, 0, 0});
-                        }),
-                {10u | 39u << 25, 0x1008, 1, 2, 7, 0, 0, 0});
+TEST_P(Sdma, SignalLeavesAHighHalfThatStands) {
+  expect_dwords(
+      emitted(kSdmaMaxSignalDwords,
+              [&](DwordWriter& w) { ops.emit_signal(w, target, {8, 0x7'0000'0002, 0, 0, true}); }),
+      {new_format ? 0x00030005u : 0x00000005u, 8, 0, 2});
+}
+
+TEST(SdmaAtomic, MatchesRocr) {
+  // sdma_registers.h: op 10, operation at bit 25, ADD64 is 47 = TC_OP_ATOMIC_ADD_RTN_64.
+  const auto packet = Packet<sdma::Atomic4>{}
+                          .set<sdma::Atomic4::atomic_op>(sdma::kAtomicAdd64)
+                          .set<sdma::Atomic4::address>(0x1'0000'1008)
+                          .set<sdma::Atomic4::source>(0x7'0000'0002);
+  expect_dwords({packet.dwords.begin(), packet.dwords.end()},
+                {10u | 47u << 25, 0x1008, 1, 2, 7, 0, 0, 0});
 }
 
 TEST_P(Sdma, PollMatchesRocr) {

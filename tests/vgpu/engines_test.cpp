@@ -235,8 +235,12 @@ TEST(SdmaPackets, FillsWritesAtomicsTrapsAndTimestamps) {
       ops.emit_update(writer, gpu.target, m + 64, data, 12);
       ops.emit_timestamp(writer, gpu.target, m + 128);
       ops.emit_hdp_flush(writer, gpu.target);
-      ops.emit_signal_atomic(writer, gpu.target, {m + 192, 0x9'8765'4321, m + 200, 0x0FFF'FFFF});
+      ops.emit_signal(writer, gpu.target, {m + 192, 0x9'8765'4321, m + 200, 0x0FFF'FFFF});
     });
+    stream.put(gpu::Packet<sdma::Atomic4>{}
+                   .set<sdma::Atomic4::atomic_op>(sdma::kAtomicSwap64)
+                   .set<sdma::Atomic4::address>(m + 264)
+                   .set<sdma::Atomic4::source>(0x5'0000'0007));
     stream.put(gpu::Packet<sdma::Atomic4>{}
                    .set<sdma::Atomic4::atomic_op>(sdma::kAtomicAdd64)
                    .set<sdma::Atomic4::address>(m + 256)
@@ -255,6 +259,7 @@ TEST(SdmaPackets, FillsWritesAtomicsTrapsAndTimestamps) {
     EXPECT_NE(gpu.load<std::uint64_t>(m + 128), 0u);
     EXPECT_EQ(gpu.load<std::uint64_t>(m + 192), 0x9'8765'4321u);
     EXPECT_EQ(gpu.load<std::uint64_t>(m + 256), 0x1'0000'0002u);
+    EXPECT_EQ(gpu.load<std::uint64_t>(m + 264), 0x5'0000'0007u);
     EXPECT_EQ(gpu.host_side.interrupts(), std::vector<std::uint32_t>{0x0FFF'FFFF});
   }
 }
