@@ -5,6 +5,7 @@
 
 #include <cstdio>
 
+#include "vgpu/isa/census.hpp"
 #include "vgpu/isa/decode.hpp"
 #include "vgpu/isa/dispatch.hpp"
 #include "vgpu/isa/semantics.hpp"
@@ -60,6 +61,7 @@ const Instruction* CodePage::decode_at(std::uint64_t offset, MemoryPort& port) {
   switch (decode(arch_, code, available, &instruction)) {
     case DecodeStatus::Ok:
       resolve(instruction);
+      note_reached(arch_, instruction);
       if (instruction.execute == nullptr) make_unknown(instruction);
       break;
     case DecodeStatus::Truncated:
@@ -67,6 +69,7 @@ const Instruction* CodePage::decode_at(std::uint64_t offset, MemoryPort& port) {
       port.load(va + available * 4, code, 4, Client::Fetch, Scope::Wave, Access::Execute);
       return nullptr;
     case DecodeStatus::Unknown:
+      note_illegal(arch_, code[0]);
       instruction = Instruction{};
       instruction.literal = code[0];
       instruction.execute = illegal_instruction;
@@ -77,40 +80,19 @@ const Instruction* CodePage::decode_at(std::uint64_t offset, MemoryPort& port) {
   return &storage_.back();
 }
 
-void CodePage::collect(std::set<const Opcode*>& to) const {
-  std::lock_guard lock(mutex_);
-  for (const Instruction& instruction : storage_) {
-    if (instruction.opcode != nullptr) to.insert(instruction.opcode);
-    if (instruction.opcode_y != nullptr) to.insert(instruction.opcode_y);
-  }
-}
-
 std::shared_ptr<CodePage> CodeCache::page(Va va, Arch arch, const std::byte* host) {
   const Va begin = va & ~(kPageBytes - 1);
   std::lock_guard lock(mutex_);
   // One space belongs to one GPU; the low bits keep tests with two generations apart.
   std::shared_ptr<CodePage>& page = pages_[begin | static_cast<Va>(arch)];
-  if (page == nullptr || page->host() != host) {
-    if (page != nullptr) page->collect(retired_);
-    page = std::make_shared<CodePage>(begin, arch, host);
-  }
+  if (page == nullptr || page->host() != host) page = std::make_shared<CodePage>(begin, arch, host);
   return page;
 }
 
 void CodeCache::invalidate() {
   std::lock_guard lock(mutex_);
-  for (auto& [begin, page] : pages_) page->collect(retired_);
   pages_.clear();
   version_.fetch_add(1, std::memory_order_release);
-}
-
-std::vector<std::string> CodeCache::executed() const {
-  std::lock_guard lock(mutex_);
-  std::set<const Opcode*> all = retired_;
-  for (const auto& [begin, page] : pages_) page->collect(all);
-  std::set<std::string> names;
-  for (const Opcode* opcode : all) names.emplace(opcode->name);
-  return {names.begin(), names.end()};
 }
 
 CodePage* CodeView::page(Va pc, Arch arch, MemoryPort& port) {
@@ -128,10 +110,6 @@ CodePage* CodeView::page(Va pc, Arch arch, MemoryPort& port) {
 
 void invalidate_code(const AddressSpace& space) {
   space.code().invalidate();
-}
-
-std::vector<std::string> executed_opcodes(const AddressSpace& space) {
-  return space.code().executed();
 }
 
 }  // namespace kiln::vgpu::isa

@@ -9,10 +9,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
-#include <set>
-#include <string>
 #include <unordered_map>
-#include <vector>
 
 #include "vgpu/isa/instruction.hpp"
 #include "vgpu/isa/wave.hpp"
@@ -37,15 +34,12 @@ class CodePage {
   /// no instruction, or has no semantics, becomes an instruction that halts the wave.
   const Instruction* decode_at(std::uint64_t offset, MemoryPort& port);
 
-  /// Opcodes decoded here so far.
-  void collect(std::set<const Opcode*>& to) const;
-
  private:
   const Va begin_;
   const Arch arch_;
   const std::byte* const host_;  ///< where the page stood; another place means other code
   std::array<std::atomic<const Instruction*>, kPageBytes / 4> at_{};
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::deque<Instruction> storage_;
 };
 
@@ -56,13 +50,10 @@ class CodeCache {
   void invalidate();
   /// Changes at every invalidate.
   std::uint64_t version() const { return version_.load(std::memory_order_acquire); }
-  /// Assembler names of every opcode that any wave of this space has executed, sorted.
-  std::vector<std::string> executed() const;
 
  private:
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::unordered_map<Va, std::shared_ptr<CodePage>> pages_;
-  std::set<const Opcode*> retired_;  ///< opcodes of pages that were invalidated
   std::atomic<std::uint64_t> version_{1};
 };
 

@@ -29,7 +29,7 @@ bool Reader::sgprs(unsigned dwords, std::uint32_t field, std::uint16_t* code) {
   };
   if (field <= last_sgpr) {
     // gfx9's FLAT_SCRATCH (102, 103) may end a tuple of four or more.
-    const std::uint32_t end = !gfx11() && dwords > 2 ? 104 : last_sgpr + 1;
+    const std::uint32_t end = gfx9() && dwords > 2 ? 104 : last_sgpr + 1;
     return first + dwords <= end && give(first);
   }
   if (field >= kFirstTtmp && field <= kLastTtmp)
@@ -43,7 +43,7 @@ bool Reader::sgprs(unsigned dwords, std::uint32_t field, std::uint16_t* code) {
   }
   if (dwords != 2 || field % 2 != 0) return false;
   const bool pair =
-      (!gfx11() && (field == 102 || field == 104)) || field == kVccLo || field == kExecLo;
+      (gfx9() && (field == 102 || field == 104)) || field == kVccLo || field == kExecLo;
   return pair && give(field);
 }
 
@@ -80,7 +80,7 @@ bool Reader::mask(std::uint32_t field, std::uint16_t* code) {
 bool Reader::vgpr(unsigned dwords, std::uint32_t field, std::uint16_t* code, bool agpr) {
   if (field + dwords > 256) return false;
   // CDNA since gfx90a: tuples begin at an even register.
-  if (!gfx11() && dwords > 1 && field % 2 != 0) return false;
+  if (gfx9() && dwords > 1 && field % 2 != 0) return false;
   *code = static_cast<std::uint16_t>((agpr ? kAgpr0 : kVgpr0) + field);
   return true;
 }

@@ -17,6 +17,7 @@ class Reader {
       : arch_(arch), code_(code), available_(available) {}
 
   Arch arch() const { return arch_; }
+  bool gfx9() const { return is_cdna(arch_); }
   bool gfx11() const { return arch_ == Arch::Rdna3; }
 
   /// `count` bits from `first`, counted over all dwords.

@@ -111,7 +111,7 @@ bool take_sdwa(Reader& in, const Shape& shape, Instruction& out) {
 bool take_src0(Reader& in, const Shape& shape, Instruction& out) {
   const std::uint32_t field = in.bits(0, 9);
   const OperandShape& source = shape.src[0];
-  if (field == kSrcSdwa) return !in.gfx11() && shape.has(kShapeSdwa) && take_sdwa(in, shape, out);
+  if (field == kSrcSdwa) return in.gfx9() && shape.has(kShapeSdwa) && take_sdwa(in, shape, out);
   if (field == kSrcDpp16 || (in.gfx11() && is_dpp8(field))) {
     if (!shape.has(field == kSrcDpp16 ? kShapeDpp16 : kShapeDpp8)) return false;
     unsigned neg = 0, abs = 0;

@@ -77,9 +77,6 @@ std::uint32_t waves_per_group(const Dispatch& dispatch);
 /// Forgets decoded code (I-cache invalidate), in the process `space` belongs to.
 void invalidate_code(const AddressSpace& space);
 
-/// Assembler names of every opcode that waves of this space have executed so far, for the report.
-std::vector<std::string> executed_opcodes(const AddressSpace& space);
-
 /// The first halt reason since start, for the debug switch; empty if none.
 std::string halt_reason(const Workgroup& group);
 

@@ -14,7 +14,12 @@ struct Wave;
 struct Instruction;
 
 /// The instruction encodings the decoder knows. More generations are more values and more tables.
-enum class Arch : std::uint8_t { Cdna3, Rdna3 };
+enum class Arch : std::uint8_t { Cdna2, Cdna3, Rdna2, Rdna3 };
+
+/// The CDNA generations: the gfx9 encodings, accumulation registers, wave64 only.
+constexpr bool is_cdna(Arch arch) {
+  return arch == Arch::Cdna2 || arch == Arch::Cdna3;
+}
 
 enum class Format : std::uint8_t {
   Sop2,

@@ -56,7 +56,7 @@ struct Resources {
 
   explicit Resources(const Dispatch& d) {
     const std::uint32_t granulated = bits(d.rsrc1, 0, 6) + 1;
-    if (d.arch == Arch::Cdna3) {
+    if (is_cdna(d.arch)) {
       const std::uint32_t total = granulated * 8;
       vgprs = std::min((bits(d.rsrc3, 0, 6) + 1) * 4, total);  // ACCUM_OFFSET
       agprs = std::min(total - vgprs, 256u);
@@ -79,7 +79,7 @@ struct Resources {
 /// HW_ID of gfx9: WAVE 3:0, SIMD 5:4, CU 11:8, SE 15:13, TG 19:16.
 /// HW_ID1 of gfx11: WAVE 4:0, SIMD 9:8, WGP 13:10, SA 16, SE 20:18.
 std::uint32_t hardware_id(const Dispatch& d, const Placement& p, std::uint32_t wave) {
-  if (d.arch == Arch::Cdna3)
+  if (is_cdna(d.arch))
     return (wave / 4 & 15) | (wave & 3) << 4 | (p.cu & 15) << 8 | (p.shader_engine & 7) << 13;
   return (wave / 4 & 31) | (wave & 3) << 8 | (p.cu / 2 & 15) << 10 | (p.shader_engine & 7) << 18;
 }

@@ -25,7 +25,7 @@ struct Resource {
     records = scalar32(w, i, i.src[2] + 2u);
     flags = scalar32(w, i, i.src[2] + 3u);
     const U32 mode = static_cast<U32>(low >> 62);
-    if (w.arch == Arch::Cdna3) {
+    if (is_cdna(w.arch)) {
       swizzle = (mode & 2) != 0;
       element = 4;
     } else {
@@ -41,7 +41,7 @@ struct Resource {
 enum class Check : std::uint8_t { Bytes, Index, IndexAndOffset, ZeroOnly };
 
 Check check_of(const Wave& w, const Instruction& i, const Resource& r) {
-  if (w.arch == Arch::Cdna3)  // GFX9: elements if IDXEN and a stride, else bytes
+  if (is_cdna(w.arch))  // GFX9: elements if IDXEN and a stride, else bytes
     return i.idxen && r.stride != 0 ? Check::Index : Check::Bytes;
   switch (r.flags >> 28 & 3) {  // GFX10+: OOB_SELECT
     case 0:

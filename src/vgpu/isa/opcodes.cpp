@@ -49,12 +49,12 @@ struct Table {
 };
 
 const Table& table(Arch arch) {
-  if (arch == Arch::Rdna3) {
-    static const Table rdna3(rdna3_rows(), 0x180);
-    return rdna3;
+  if (is_cdna(arch)) {
+    static const Table cdna3(cdna3_rows(), 0x140);
+    return cdna3;
   }
-  static const Table cdna3(cdna3_rows(), 0x140);
-  return cdna3;
+  static const Table rdna3(rdna3_rows(), 0x180);
+  return rdna3;
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ std::string registers(const char* prefix, unsigned first, unsigned dwords) {
 /// The registers and constants that have a name.
 const char* special_name(Arch arch, std::uint16_t code, unsigned dwords) {
   const bool pair = dwords >= 2;
-  if (arch == Arch::Cdna3) {
+  if (is_cdna(arch)) {
     switch (code) {
       case 102:
         return pair ? "flat_scratch" : "flat_scratch_lo";
@@ -192,7 +192,7 @@ class Printer {
     return print_operand(arch_, code, dwords, in_.literal);
   }
   /// Width of a lane mask: of wave64 on CDNA, of wave32 on RDNA, where the code does not tell.
-  unsigned mask_dwords() const { return arch_ == Arch::Cdna3 ? 2 : 1; }
+  unsigned mask_dwords() const { return is_cdna(arch_) ? 2 : 1; }
   unsigned width(const OperandShape& shape) const {
     return shape.kind == OperandKind::Mask ? mask_dwords() : shape.dwords;
   }

@@ -139,7 +139,7 @@ std::uint32_t status_register(const Wave& w) {
 }
 
 bool read_register(const Wave& w, unsigned id, std::uint32_t* value) {
-  const bool gfx9 = w.arch == Arch::Cdna3;
+  const bool gfx9 = is_cdna(w.arch);
   switch (id) {
     case kMode:
       *value = w.mode;
@@ -232,7 +232,7 @@ void write_register(Wave& w, const Instruction& i, std::uint32_t value) {
   switch (field.id) {
     case kMode: {
       w.mode = (w.mode & ~mask) | bits;
-      if (w.arch == Arch::Cdna3) w.state = w.running_state();
+      if (is_cdna(w.arch)) w.state = w.running_state();
       return;
     }
     case kTrapsts:

@@ -65,7 +65,7 @@ struct Env {
 
   KILN_ALWAYS_INLINE explicit Env(const Wave& w)
       : ieee((w.mode & 0x200) != 0),
-        rdna(w.arch != Arch::Cdna3),
+        rdna(!is_cdna(w.arch)),
         dx10_clamp((w.mode & 0x100) != 0),
         fp16_overflow_clamps((w.mode & 0x800000) != 0),
         round32(w.mode & 3),
@@ -337,9 +337,9 @@ KILN_ALWAYS_INLINE void finish_plain(Wave& w, const Instruction& i, LaneBuffer& 
   using Result = typename D::Result;
   if constexpr (Result::kType == Type::F16) {
     floats_to_halves(&out, &out, 0, w.lanes);
-    store16(w, i.dst, &out, exec, false, w.arch != Arch::Cdna3 || (kFlags & kKeepHigh) != 0);
+    store16(w, i.dst, &out, exec, false, !is_cdna(w.arch) || (kFlags & kKeepHigh) != 0);
   } else if constexpr (Result::kType == Type::U16 || Result::kType == Type::I16) {
-    store16(w, i.dst, &out, exec, false, w.arch != Arch::Cdna3 || (kFlags & kKeepHigh) != 0);
+    store16(w, i.dst, &out, exec, false, !is_cdna(w.arch) || (kFlags & kKeepHigh) != 0);
   } else if constexpr (Result::kType != Type::None && sizeof(typename Result::Value) == 8) {
     store64(w, i.dst, &out, exec);
   }
@@ -347,7 +347,7 @@ KILN_ALWAYS_INLINE void finish_plain(Wave& w, const Instruction& i, LaneBuffer& 
     const std::uint64_t bits = pack_mask(reinterpret_cast<Bits32*>(&mask), w.lanes) & exec;
     if constexpr ((kFlags & kCmpx) != 0) {
       w.set_exec(bits);
-      if (w.arch == Arch::Cdna3) write_mask(w, i.sdst, bits);
+      if (is_cdna(w.arch)) write_mask(w, i.sdst, bits);
     } else {
       write_mask(w, i.sdst, bits);
     }

@@ -63,7 +63,7 @@ const void* select_lanes(const Wave& w, const Instruction& i, const void* from,
   LaneBuffer moved;
   auto* out = reinterpret_cast<Bits32*>(&moved);
   const std::uint64_t exec = w.exec();
-  const bool rdna = w.arch != Arch::Cdna3;
+  const bool rdna = !is_cdna(w.arch);
   for (unsigned lane = 0; lane < w.lanes; ++lane) {
     unsigned source;
     bool writes = true;

@@ -198,7 +198,7 @@ void write_mask_result(Wave& w, const Instruction& i, const Operation& op, LaneB
   const std::uint64_t bits = pack_mask(reinterpret_cast<Bits32*>(&mask), w.lanes) & enabled;
   if ((op.flags & kCmpx) != 0) {
     w.set_exec(bits);
-    if (w.arch != Arch::Cdna3) return;
+    if (!is_cdna(w.arch)) return;
   }
   write_mask(w, i.sdst, bits);
 }
@@ -232,7 +232,7 @@ void run_operation(Wave& w, const Instruction& i, const Operation& op) {
   call_core(i, op, &out, reinterpret_cast<Bits32*>(&mask), src, env, w.lanes);
 
   const OutputRules rules(i, env, op.result, op.flags);
-  const bool keep = w.arch != Arch::Cdna3 || (op.flags & kKeepHigh) != 0;
+  const bool keep = !is_cdna(w.arch) || (op.flags & kKeepHigh) != 0;
   const bool high = (i.op_sel & 8) != 0;
   switch (op.result) {
     case Type::None:
