@@ -36,10 +36,9 @@ void list() {
     std::string also;
     for (const std::string_view alias : chip.aliases)
       if (!alias.empty() && alias != aliases) also += ", also " + std::string(alias);
-    printf("%-9s %-16s %-8s %s, %u CUs, %llu MiB%s%s\n", chip.product.data(), aliases.c_str(),
+    printf("%-9s %-16s %-8s %s, %u CUs, %llu MiB%s\n", chip.product.data(), aliases.c_str(),
            gpu::to_string(chip.gfx_ip).c_str(), chip.marketing_name.data(), chip.cu_count,
-           static_cast<unsigned long long>(chip.vram_bytes >> 20),
-           chip.runs_queues ? "" : "; topology only, runs no queues", also.c_str());
+           static_cast<unsigned long long>(chip.vram_bytes >> 20), also.c_str());
   }
 }
 

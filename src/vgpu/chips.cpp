@@ -80,7 +80,6 @@ constexpr ChipSpec kChips[] = {
         .unique_id = 0x5c8f2b1d7a3e9001ull,
         .xgmi = true,
         .gb_addr_config = 0x2a114042,  // gfx_v9_4_3.c, golden value
-        .runs_queues = true,
     },
     {
         .product = "navi31",
@@ -130,7 +129,6 @@ constexpr ChipSpec kChips[] = {
         .unique_id = 0xa2013c48ad1c0b40ull,
         .xgmi = false,
         .gb_addr_config = 0,  // image tiling only: not modelled
-        .runs_queues = true,
     },
     {
         .product = "mi210",
@@ -180,7 +178,6 @@ constexpr ChipSpec kChips[] = {
         .unique_id = 0x2b7c90d4e1f35002ull,
         .xgmi = true,
         .gb_addr_config = 0,
-        .runs_queues = false,
     },
     {
         .product = "navi21",
@@ -230,7 +227,6 @@ constexpr ChipSpec kChips[] = {
         .unique_id = 0x9d11e6a7042f7003ull,
         .xgmi = false,
         .gb_addr_config = 0,
-        .runs_queues = false,
     },
 };
 
@@ -297,7 +293,6 @@ std::string chip_names() {
     for (std::string_view alias : chip.aliases)
       if (!alias.empty()) (text += " = ") += alias;
     text += " = " + gpu::to_string(chip.gfx_ip);
-    if (!chip.runs_queues) text += " (no queues)";
   }
   return text;
 }

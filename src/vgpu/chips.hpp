@@ -61,7 +61,6 @@ struct ChipSpec {
   std::uint64_t unique_id;               ///< of the first such GPU; the n-th adds n
   bool xgmi;                             ///< linked to its neighbours by XGMI, else PCIe
   std::uint32_t gb_addr_config;
-  bool runs_queues;  ///< false: topology and ioctls only
 
   std::uint32_t cu_per_xcc() const { return cu_count / xcc_count; }
   std::uint32_t simd_count() const { return cu_count * simd_per_cu; }

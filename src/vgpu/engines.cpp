@@ -167,7 +167,7 @@ class EnginesOfGpu final : public Engines {
 std::unique_ptr<Engines> make_engines(const ChipSpec& chip, const EngineOptions& options,
                                       EngineHost& host) {
   const gpu::Target* target = gpu::find_target(chip.gfx_ip);
-  if (target == nullptr || !chip.runs_queues) return nullptr;
+  if (target == nullptr) return nullptr;
   return std::make_unique<EnginesOfGpu>(chip, *target, options, host);
 }
 

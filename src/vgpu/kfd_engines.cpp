@@ -9,7 +9,6 @@ namespace kiln::vgpu {
 namespace uapi = kmd::uapi;
 
 Engines* GpuEngines::get() {
-  if (!gpu_.chip().runs_queues) return nullptr;
   std::lock_guard lock(mutex_);
   if (engines_ == nullptr) engines_ = factory_(gpu_.chip(), options_, *this);
   return engines_.get();

@@ -2,8 +2,6 @@
 // Does not own: the other ioctls (kfd_node.cpp, kfd_memory.cpp), running queues (engines).
 // Threading: see kfd_node.hpp.
 #include <errno.h>
-#include <stdio.h>
-
 #include <algorithm>
 #include <bit>
 
@@ -157,11 +155,6 @@ int KfdNode::create_queue(OpenFile&, KfdProcess& process, void* data) {
   Region* doorbells = error == 0 ? process.doorbells(*device) : nullptr;
   if (error == 0 && doorbells == nullptr) error = -ENOMEM;
   Engines* engines = error == 0 ? engines_[gpu.index()]->get() : nullptr;
-  if (error == 0 && engines == nullptr) {
-    fprintf(stderr, "kiln vgpu: %s is played for its topology only: no queues\n",
-            chip.product.data());
-    error = -EOPNOTSUPP;
-  }
   if (error == 0 && is_sdma(args.queue_type)) error = take_sdma_slot(gpu, args, &queue);
   if (error != 0) {
     let_go(*device, queue);

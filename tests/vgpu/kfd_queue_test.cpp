@@ -298,14 +298,6 @@ TEST(KfdQueue, CuMask) {
   }
 }
 
-TEST(KfdQueue, ChipsForTopologyOnlyHaveNone) {
-  Client client("mi210");
-  client.acquire_all();
-  auto queue = client.queue_args(uapi::kQueueSdma);
-  EXPECT_EQ(client.create(queue), -EOPNOTSUPP);
-  EXPECT_EQ(client.unmap(client.ring, {client.id()}), 0);
-}
-
 TEST(KfdQueue, GlobalWaveSync) {
   Client client("mi300x");
   client.acquire_all();
