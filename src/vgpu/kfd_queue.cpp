@@ -2,6 +2,7 @@
 // Does not own: the other ioctls (kfd_node.cpp, kfd_memory.cpp), running queues (engines).
 // Threading: see kfd_node.hpp.
 #include <errno.h>
+
 #include <algorithm>
 #include <bit>
 
