@@ -19,6 +19,13 @@ struct ChipSpec;
 
 enum class QueueType : std::uint8_t { Pm4, Aql, Sdma, SdmaXgmi };
 
+/// The second-level trap handler of a process on a GPU (SET_TRAP_HANDLER); addresses of 0: none. It
+/// may change while queues run: the first-level handler reads it from memory at every trap
+/// (kfd_process.c kfd_process_set_trap_handler, cwsr_trap_handler_gfx9.asm).
+struct TrapHandler {
+  std::atomic<Va> code{0}, memory{0};  ///< TBA, TMA
+};
+
 /// One hardware queue as KFD would map it.
 struct QueueConfig {
   std::uint32_t id = 0;  ///< KFD queue id, unique per process
@@ -33,8 +40,9 @@ struct QueueConfig {
   std::uint32_t target_xcc = 0;   ///< PM4 queues: the XCC it is bound to
   std::int32_t sdma_engine = -1;  ///< queue type "by engine id"
   AddressSpace* space = nullptr;
-  std::uint64_t process = 0;     ///< token of the owning KFD process
-  bool runtime_enabled = false;  ///< exceptions are delivered only then
+  std::uint64_t process = 0;                  ///< token of the owning KFD process
+  bool runtime_enabled = false;               ///< exceptions are delivered only then
+  const TrapHandler* trap_handler = nullptr;  ///< outlives the queue; null: none
 };
 
 /// What engines report; implemented by the KFD node.

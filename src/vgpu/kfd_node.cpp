@@ -319,8 +319,8 @@ int KfdNode::set_trap_handler(OpenFile&, KfdProcess& process, void* data) {
   ProcessDevice* device = process.device(args.gpu_id);
   if (device == nullptr) return -EINVAL;
   if (device->drm_file == 0) return -ESRCH;
-  device->trap_handler = args.tba_addr;
-  device->trap_memory = args.tma_addr;
+  device->trap_handler.code = args.tba_addr;
+  device->trap_handler.memory = args.tma_addr;
   return 0;
 }
 

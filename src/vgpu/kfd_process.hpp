@@ -86,7 +86,8 @@ struct ProcessDevice {
   std::bitset<1024> doorbells_used;
   std::uint32_t queue_count = 0;
   std::atomic<bool> evicted{false};  ///< by a VM fault: for good
-  Va trap_handler = 0, trap_memory = 0, scratch = 0;
+  TrapHandler trap_handler;
+  Va scratch = 0;
 };
 
 inline constexpr std::uint64_t kDoorbellBytes = 8192;  ///< kfd_doorbell_process_slice, 64-bit ones

@@ -2,6 +2,7 @@
 // Does not own: the other ioctls (kfd_node.cpp, kfd_memory.cpp), running queues (engines).
 // Threading: see kfd_node.hpp.
 #include <errno.h>
+#include <stdio.h>
 
 #include <algorithm>
 #include <bit>
@@ -156,6 +157,11 @@ int KfdNode::create_queue(OpenFile&, KfdProcess& process, void* data) {
   Region* doorbells = error == 0 ? process.doorbells(*device) : nullptr;
   if (error == 0 && doorbells == nullptr) error = -ENOMEM;
   Engines* engines = error == 0 ? engines_[gpu.index()]->get() : nullptr;
+  if (error == 0 && engines == nullptr) {
+    fprintf(stderr, "kiln vgpu: %s is played for its topology only: no queues\n",
+            chip.product.data());
+    error = -EOPNOTSUPP;
+  }
   if (error == 0 && is_sdma(args.queue_type)) error = take_sdma_slot(gpu, args, &queue);
   if (error != 0) {
     let_go(*device, queue);
@@ -201,6 +207,7 @@ int KfdNode::create_queue(OpenFile&, KfdProcess& process, void* data) {
   config.space = &device->space;
   config.process = process.token;
   config.runtime_enabled = process.runtime_enabled;
+  config.trap_handler = &device->trap_handler;
   if (queue.save_area != 0) process.set_save_area(queue.id, queue.save_area);
   // A process that was evicted by a VM fault gets its queue, but it never runs
   // (create_queue_cpsch: qpd->evicted).
