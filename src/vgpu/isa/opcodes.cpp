@@ -3,6 +3,7 @@
 // Threading: built once under the static-initialisation lock, then read-only.
 #include <algorithm>
 #include <array>
+#include <initializer_list>
 #include <vector>
 
 #include "vgpu/isa/decode.hpp"
@@ -17,16 +18,9 @@ struct Table {
   std::vector<Opcode> opcodes;
   std::array<std::vector<const Opcode*>, kFormats> by_number;
 
-  Table(std::span<const Row> rows, std::uint32_t vop1_in_vop3) {
-    opcodes.reserve(rows.size() * 2);
-    for (const Row& row : rows) {
-      add(row, row.format == Format::Vop3 ? vop3_format(row) : row.format, row.number);
-      if (!row.promoted) continue;
-      const std::uint32_t base = row.format == Format::Vopc   ? 0
-                                 : row.format == Format::Vop2 ? 0x100
-                                                              : vop1_in_vop3;
-      add(row, vop3_format(row), base + row.number);
-    }
+  Table(std::initializer_list<std::span<const Row>> parts, std::uint32_t vop1_in_vop3) {
+    for (const std::span<const Row> rows : parts)
+      for (const Row& row : rows) add(row, vop1_in_vop3);
     std::sort(opcodes.begin(), opcodes.end(), [](const Opcode& a, const Opcode& b) {
       return a.format != b.format ? a.format < b.format : a.number < b.number;
     });
@@ -42,6 +36,14 @@ struct Table {
     return row.shape.dst2.present() ? Format::Vop3sd : Format::Vop3;
   }
 
+  void add(const Row& row, std::uint32_t vop1_in_vop3) {
+    add(row, row.format == Format::Vop3 ? vop3_format(row) : row.format, row.number);
+    if (!row.promoted) return;
+    const std::uint32_t base = row.format == Format::Vopc   ? 0
+                               : row.format == Format::Vop2 ? 0x100
+                                                            : vop1_in_vop3;
+    add(row, vop3_format(row), base + row.number);
+  }
   void add(const Row& row, Format format, std::uint32_t number) {
     opcodes.push_back(
         {format, static_cast<std::uint16_t>(number), row.name, row.semantics, row.shape});
@@ -50,10 +52,16 @@ struct Table {
 
 const Table& table(Arch arch) {
   if (is_cdna(arch)) {
-    static const Table cdna3(cdna3_rows(), 0x140);
+    static const Table cdna3({cdna3_rows()}, 0x140);
     return cdna3;
   }
-  static const Table rdna3(rdna3_rows(), 0x180);
+  if (arch == Arch::Rdna2) {
+    static const Table rdna2(
+        {rdna2_scalar_rows(), rdna2_vector_rows(), rdna2_compare_rows(), rdna2_memory_rows()},
+        0x180);
+    return rdna2;
+  }
+  static const Table rdna3({rdna3_rows()}, 0x180);
   return rdna3;
 }
 

@@ -32,6 +32,10 @@ consteval Row row(Format format, bool promoted, unsigned number, std::string_vie
 }
 
 std::span<const Row> cdna3_rows();
+std::span<const Row> rdna2_scalar_rows();
+std::span<const Row> rdna2_vector_rows();
+std::span<const Row> rdna2_compare_rows();
+std::span<const Row> rdna2_memory_rows();
 std::span<const Row> rdna3_rows();
 
 }  // namespace kiln::vgpu::isa
