@@ -154,6 +154,22 @@ void show(const tools::Buffer& buffer) {
                 i % 16 == 15 || i + 1 == buffer.size ? "\n" : " ");
 }
 
+/// "2", "2,3" or "2,3,4" in one word: a list option of CLI11 would eat the file's name behind it.
+void extent_option(CLI::App& app, const char* name, std::vector<std::uint32_t>& extent,
+                   const char* help) {
+  auto parse = [&extent, name](const std::string& text) {
+    extent.clear();
+    for (const std::string& part : CLI::detail::split(text, ',')) {
+      std::uint32_t value = 0;
+      if (!CLI::detail::lexical_cast(part, value) || extent.size() == 3)
+        throw CLI::ValidationError(name, "'" + text + "' is not one to three numbers as 8,4,1");
+      extent.push_back(value);
+    }
+    extent.resize(3, 1);
+  };
+  app.add_option_function<std::string>(name, parse, help)->type_name("UINT[,UINT[,UINT]]");
+}
+
 int run(int argc, char** argv) {
   CLI::App app{"Runs one kernel of a code object and writes its buffers."};
   std::string file, kernel_name;
@@ -165,17 +181,13 @@ int run(int argc, char** argv) {
   app.add_option("code_object", file, "code object or offload bundle")->required();
   app.add_option("kernel", kernel_name, "kernel name");
   app.add_option("arguments", texts, "kernel arguments");
-  app.add_option("--grid", grid, "workgroups in x,y,z")->delimiter(',')->expected(1, 3);
-  app.add_option("--block", block, "threads of a workgroup in x,y,z")
-      ->delimiter(',')
-      ->expected(1, 3);
+  extent_option(app, "--grid", grid, "workgroups in x,y,z");
+  extent_option(app, "--block", block, "threads of a workgroup in x,y,z");
   app.add_option("--lds", lds, "dynamic LDS in bytes");
   app.add_option("--gpu", gpu, "which GPU, as kiln-info numbers them");
   app.add_option("--timeout", timeout_s, "seconds before the kernel counts as hung");
   app.add_flag("--list", list, "list the kernels and stop");
   CLI11_PARSE(app, argc, argv);
-  grid.resize(3, 1);
-  block.resize(3, 1);
 
   tools::Instance instance;
   if (!instance.ok()) refuse(instance.error());
