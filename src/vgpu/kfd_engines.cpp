@@ -1,12 +1,32 @@
 #include "vgpu/kfd_engines.hpp"
 
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <string>
 
 #include "vgpu/user_memory.hpp"
 
 namespace kiln::vgpu {
 
 namespace uapi = kmd::uapi;
+
+namespace {
+
+/// "PID:NAME" as KFD_EVENT_FMT_VMFAULT has it: of the process, whichever thread this is.
+std::string process_name() {
+  char name[32] = {};
+  if (FILE* comm = fopen("/proc/self/comm", "re"); comm != nullptr) {
+    if (fgets(name, sizeof name, comm) != nullptr) name[strcspn(name, "\n")] = 0;
+    fclose(comm);
+  }
+  char text[64];
+  snprintf(text, sizeof text, "%x:%s", static_cast<unsigned>(getpid()), name);
+  return text;
+}
+
+}  // namespace
 
 Engines* GpuEngines::get() {
   std::lock_guard lock(mutex_);
@@ -35,7 +55,8 @@ void GpuEngines::vm_fault(std::uint64_t token, const MemoryFault& fault) {
     fprintf(stderr, "kiln vgpu: %s: VM fault at 0x%llx (%s)\n", gpu_.chip().product.data(),
             static_cast<unsigned long long>(fault.address),
             fault.not_present ? "not mapped" : "no permission");
-  // kfd_dqm_evict_pasid first, then kfd_signal_vm_fault_event.
+  // kfd_int_process_v9.c, in its order: whoever watches, kfd_dqm_evict_pasid, the events.
+  smi_.send(uapi::kSmiVmFault, process_name());
   if (Engines* engines = if_made()) engines->evict(token);
   uapi::MemoryExceptionData data{};
   data.gpu_id = gpu_.gpu_id();

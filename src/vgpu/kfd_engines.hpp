@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "vgpu/kfd_node.hpp"
+#include "vgpu/kfd_smi.hpp"
 
 namespace kiln::vgpu {
 
@@ -20,6 +21,7 @@ class GpuEngines : public EngineHost {
   Engines* get();
   /// Null as long as no queue was made.
   Engines* if_made();
+  SmiListeners& smi() { return smi_; }
 
   void interrupt(std::uint64_t process, std::uint32_t context_id) override;
   void vm_fault(std::uint64_t process, const MemoryFault& fault) override;
@@ -31,6 +33,7 @@ class GpuEngines : public EngineHost {
   VirtualGpu& gpu_;
   EngineOptions options_;
   EnginesFactory factory_;
+  SmiListeners smi_;
   std::mutex mutex_;
   std::unique_ptr<Engines> engines_;
 };

@@ -102,15 +102,16 @@ class KfdNode {
 
   // kfd_node.cpp
   int get_version(OpenFile&, KfdProcess&, void*);
-  int set_memory_policy(OpenFile&, KfdProcess&, void*);
-  int get_clock_counters(OpenFile&, KfdProcess&, void*);
-  int get_process_apertures(OpenFile&, KfdProcess&, void*);
-  int get_process_apertures_new(OpenFile&, KfdProcess&, void*);
   int create_event(OpenFile&, KfdProcess&, void*);
   int destroy_event(OpenFile&, KfdProcess&, void*);
   int set_event(OpenFile&, KfdProcess&, void*);
   int reset_event(OpenFile&, KfdProcess&, void*);
   int wait_events(OpenFile&, KfdProcess&, void*);
+  // kfd_control.cpp
+  int set_memory_policy(OpenFile&, KfdProcess&, void*);
+  int get_clock_counters(OpenFile&, KfdProcess&, void*);
+  int get_process_apertures(OpenFile&, KfdProcess&, void*);
+  int get_process_apertures_new(OpenFile&, KfdProcess&, void*);
   int set_scratch_backing_va(OpenFile&, KfdProcess&, void*);
   int get_tile_config(OpenFile&, KfdProcess&, void*);
   int set_trap_handler(OpenFile&, KfdProcess&, void*);
@@ -118,6 +119,10 @@ class KfdNode {
   int set_xnack_mode(OpenFile&, KfdProcess&, void*);
   int runtime_enable(OpenFile&, KfdProcess&, void*);
   int create_process(OpenFile&, KfdProcess&, void*);
+  int smi_events(OpenFile&, KfdProcess&, void*);
+  int no_capability(OpenFile&, KfdProcess&, void*);
+  int debug_trap(OpenFile&, KfdProcess&, void*);
+  int profiler(OpenFile&, KfdProcess&, void*);
   // kfd_memory.cpp
   int acquire_vm(OpenFile&, KfdProcess&, void*);
   int alloc_memory(OpenFile&, KfdProcess&, void*);

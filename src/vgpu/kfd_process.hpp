@@ -114,6 +114,7 @@ class KfdProcess {
   Events events;  ///< has its own lock
   std::map<std::uint32_t, QueueRecord> queues;
   std::atomic<bool> runtime_enabled{false};
+  bool xnack_enabled = false;
   const std::uint64_t token;  ///< what engines know the process by
   const bool primary;         ///< false: made by CREATE_PROCESS
 
