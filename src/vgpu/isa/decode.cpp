@@ -3,7 +3,7 @@
 //   tables (tables_*), operand codes (decode_fields.hpp).
 // Threading: pure functions.
 //
-// Sources: AMD CDNA3 ISA and RDNA3 ISA, chapters "Microcode Formats". Reserved encodings are
+// Sources: AMD CDNA3, RDNA2 and RDNA3 ISA, chapters "Microcode Formats". Reserved encodings are
 // refused exactly where LLVM's disassembler refuses them.
 #include "vgpu/isa/decode.hpp"
 
@@ -67,7 +67,7 @@ DecodeStatus decode_sopp(Reader& in, Instruction& out) {
 }
 
 DecodeStatus decode_one(Reader& in, Instruction& out) {
-  const bool gfx11 = in.arch() == Arch::Rdna3;
+  const bool gfx9 = in.gfx9();
   if (in.bits(31, 1) == 0) {
     if (in.bits(25, 6) == 0x3f) return decode_vop1(in, out);
     if (in.bits(25, 6) == 0x3e) return decode_vopc(in, out);
@@ -86,18 +86,18 @@ DecodeStatus decode_one(Reader& in, Instruction& out) {
   }
   switch (in.bits(26, 6)) {
     case 0x30:
-      return gfx11 ? DecodeStatus::Unknown : decode_smem(in, out);
+      return gfx9 ? decode_smem(in, out) : DecodeStatus::Unknown;
     case 0x3d:
-      return gfx11 ? decode_smem(in, out) : DecodeStatus::Unknown;
+      return gfx9 ? DecodeStatus::Unknown : decode_smem(in, out);
     case 0x32:
-      return gfx11 ? decode_vopd(in, out) : DecodeStatus::Unknown;
+      return in.gfx11() ? decode_vopd(in, out) : DecodeStatus::Unknown;
     case 0x33:  // VINTERP (0xcd) and LDSDIR (0xce) belong to pixel shaders
-      return gfx11 && in.bits(24, 2) == 0 ? decode_vop3p(in, out) : DecodeStatus::Unknown;
+      return !gfx9 && in.bits(24, 2) == 0 ? decode_vop3p(in, out) : DecodeStatus::Unknown;
     case 0x34:
-      if (gfx11) return DecodeStatus::Unknown;
+      if (!gfx9) return DecodeStatus::Unknown;
       return in.bits(23, 3) == 7 ? decode_vop3p(in, out) : decode_vop3(in, out);
     case 0x35:
-      return gfx11 ? decode_vop3(in, out) : DecodeStatus::Unknown;
+      return gfx9 ? DecodeStatus::Unknown : decode_vop3(in, out);
     case 0x36:
       return decode_ds(in, out);
     case 0x37:

@@ -2,7 +2,7 @@
 // Does not own: the formats (decode*.cpp).
 // Threading: a Reader belongs to one call.
 //
-// Sources: AMD CDNA3 ISA and RDNA3 ISA, "Scalar/Vector source operands"; LLVM's disassembler for
+// Sources: AMD CDNA3, RDNA2 and RDNA3 ISA, "Scalar/Vector source operands"; LLVM's disassembler for
 // what it does with tuples that are not aligned: the low bits of the first register are dropped.
 #include "vgpu/isa/decode_fields.hpp"
 
@@ -20,7 +20,7 @@ bool Reader::opcode(Format format, std::uint32_t number, Instruction& out) {
 }
 
 bool Reader::sgprs(unsigned dwords, std::uint32_t field, std::uint16_t* code) {
-  const std::uint32_t last_sgpr = gfx11() ? 105 : 101;
+  const std::uint32_t last_sgpr = gfx9() ? 101 : 105;
   const std::uint32_t alignment = dwords == 1 ? 1 : dwords == 2 ? 2 : 4;
   const std::uint32_t first = field & ~(alignment - 1);
   const auto give = [&](std::uint32_t value) {
@@ -34,8 +34,8 @@ bool Reader::sgprs(unsigned dwords, std::uint32_t field, std::uint16_t* code) {
   }
   if (field >= kFirstTtmp && field <= kLastTtmp)
     return first >= kFirstTtmp && first + dwords - 1 <= kLastTtmp && give(first);
-  // 124 and 125 are M0 and nothing on gfx9, null and M0 on gfx11.
-  if (gfx11() && field == 124) return give(kNull);
+  // 124 and 125 are M0 and nothing on gfx9, M0 and null on gfx10, null and M0 on gfx11.
+  if ((gfx11() && field == 124) || (gfx10() && field == 125)) return give(kNull);
   if (dwords == 1) {
     if (field == 124) return give(kM0);
     if (field == 125) return gfx11() && give(kM0);
@@ -73,8 +73,8 @@ bool Reader::scalar_destination(const OperandShape& shape, std::uint32_t field,
 }
 
 bool Reader::mask(std::uint32_t field, std::uint16_t* code) {
-  // The wave's width is not known here: gfx11 masks are read as single registers.
-  return field < 128 && sgprs(gfx11() ? 1 : 2, field, code);
+  // The wave's width is not known here: masks of RDNA are read as single registers.
+  return field < 128 && sgprs(gfx9() ? 2 : 1, field, code);
 }
 
 bool Reader::vgpr(unsigned dwords, std::uint32_t field, std::uint16_t* code, bool agpr) {
@@ -101,9 +101,9 @@ bool Reader::vector_source(const OperandShape& shape, std::uint32_t field, std::
 }
 
 bool known_dpp_control(Arch arch, const Shape& shape, std::uint32_t control) {
-  const bool gfx11 = arch == Arch::Rdna3;
+  const bool gfx9 = is_cdna(arch);
   const std::uint32_t group = control >> 4, low = control & 15;
-  if (!gfx11) {
+  if (gfx9) {
     // 64-bit operations can only broadcast within a row (AMD CDNA3 ISA, "DPP").
     bool wide = shape.dst.dwords > 1 && shape.dst.kind == OperandKind::Vgpr;
     for (const OperandShape& source : shape.src) wide = wide || source.dwords > 1;
@@ -113,7 +113,7 @@ bool known_dpp_control(Arch arch, const Shape& shape, std::uint32_t control) {
   if (group >= 0x10 && group <= 0x12) return low != 0;    // row_shl, row_shr, row_ror
   if (control == 0x140 || control == 0x141) return true;  // row_mirror, row_half_mirror
   if (group == 0x15) return true;                         // row_newbcast, row_share
-  if (gfx11) return group == 0x16;                        // row_xmask
+  if (!gfx9) return group == 0x16;                        // row_xmask
   return control == 0x130 || control == 0x134 || control == 0x138 || control == 0x13c ||
          control == 0x142 || control == 0x143;  // wave_shl, rol, shr, ror, row_bcast
 }

@@ -18,6 +18,7 @@ class Reader {
 
   Arch arch() const { return arch_; }
   bool gfx9() const { return is_cdna(arch_); }
+  bool gfx10() const { return arch_ == Arch::Rdna2; }
   bool gfx11() const { return arch_ == Arch::Rdna3; }
 
   /// `count` bits from `first`, counted over all dwords.

@@ -2,7 +2,7 @@
 // Does not own: the other vector formats (decode_vector.cpp), operand codes (decode_fields.*).
 // Threading: pure functions.
 //
-// Sources: AMD CDNA3 ISA "VOP3P", "VOP3P-MAI"; AMD RDNA3 ISA "VOP3P".
+// Sources: AMD CDNA3 ISA "VOP3P", "VOP3P-MAI"; AMD RDNA2 ISA, RDNA3 ISA "VOP3P".
 #include "vgpu/isa/decode_fields.hpp"
 
 namespace kiln::vgpu::isa {
@@ -55,7 +55,7 @@ DecodeStatus decode_mai(Reader& in, Instruction& out) {
 
 DecodeStatus decode_vop3p(Reader& in, Instruction& out) {
   const std::uint32_t number = in.bits(16, 7);
-  if (in.gfx11()) {
+  if (!in.gfx9()) {
     if (in.bit(23)) return DecodeStatus::Unknown;
   } else if (in.opcode(Format::Mai, number, out)) {
     return decode_mai(in, out);
@@ -75,7 +75,7 @@ DecodeStatus decode_vop3p(Reader& in, Instruction& out) {
     const bool good =
         source.kind == OperandKind::DataOrConstant
             ? matrix_source(in, source, field, false, &out.src[i])
-            : in.vector_source(source, field, &out.src[i], in.gfx11() && !dpp16 && !dpp8);
+            : in.vector_source(source, field, &out.src[i], !in.gfx9() && !dpp16 && !dpp8);
     if (!good) return DecodeStatus::Unknown;
   }
   out.neg = static_cast<std::uint8_t>(in.bits(61, 3));

@@ -2,7 +2,7 @@
 // Does not own: VOP3P and MAI (decode_packed.cpp), operand codes (decode_fields.*).
 // Threading: pure functions.
 //
-// Sources: AMD CDNA3 ISA and RDNA3 ISA, "Microcode Formats: Vector ALU formats".
+// Sources: AMD CDNA3, RDNA2 and RDNA3 ISA, "Microcode Formats: Vector ALU formats".
 #include "vgpu/isa/decode_fields.hpp"
 
 namespace kiln::vgpu::isa {
@@ -42,7 +42,7 @@ bool take_modifiers(const Shape& shape, unsigned neg, unsigned abs, Instruction&
 void take_dpp16(Reader& in, unsigned at, Instruction& out, unsigned* neg, unsigned* abs) {
   out.lanes = Lanes::Dpp16;
   out.dpp = in.bits(at + 8, 9);
-  out.fetch_inactive = in.gfx11() && in.bit(at + 18);
+  out.fetch_inactive = !in.gfx9() && in.bit(at + 18);
   out.bound_ctrl = in.bit(at + 19);
   *neg = in.bits(at + 20, 1) | in.bits(at + 22, 1) << 1;
   *abs = in.bits(at + 21, 1) | in.bits(at + 23, 1) << 1;
@@ -71,7 +71,8 @@ bool take_sdwa(Reader& in, const Shape& shape, Instruction& out) {
       !sdwa_source(in, shape.src[1], in.bits(9, 8), in.bit(63), &out.src[1]))
     return false;
   if (compare) {
-    out.dst = kVccLo;
+    out.dst = shape.dst.present() ? kVccLo : kExecLo;
+    if (in.bit(47) && !shape.dst.present()) return false;
     if (in.bit(47) && !in.mask(in.bits(40, 7), &out.dst)) return false;
   } else {
     out.sdwa_dst_sel = static_cast<std::uint8_t>(in.bits(40, 3));
@@ -111,8 +112,8 @@ bool take_sdwa(Reader& in, const Shape& shape, Instruction& out) {
 bool take_src0(Reader& in, const Shape& shape, Instruction& out) {
   const std::uint32_t field = in.bits(0, 9);
   const OperandShape& source = shape.src[0];
-  if (field == kSrcSdwa) return in.gfx9() && shape.has(kShapeSdwa) && take_sdwa(in, shape, out);
-  if (field == kSrcDpp16 || (in.gfx11() && is_dpp8(field))) {
+  if (field == kSrcSdwa) return !in.gfx11() && shape.has(kShapeSdwa) && take_sdwa(in, shape, out);
+  if (field == kSrcDpp16 || (!in.gfx9() && is_dpp8(field))) {
     if (!shape.has(field == kSrcDpp16 ? kShapeDpp16 : kShapeDpp8)) return false;
     unsigned neg = 0, abs = 0;
     if (field == kSrcDpp16) {
@@ -208,7 +209,7 @@ DecodeStatus decode_vop3(Reader& in, Instruction& out) {
     case OperandKind::Sgpr:
       if (dst >= 128 || !in.sgprs(1, dst, &out.dst) || out.dst == kM0) return DecodeStatus::Unknown;
       break;
-    default:  // v_cmpx of GFX11 writes EXEC; v_nop nothing
+    default:  // v_cmpx of RDNA writes EXEC, whatever the field says; v_nop nothing
       if (shape.src[0].present()) {
         out.dst = kExecLo;
       } else if (dst != 0) {
@@ -254,7 +255,7 @@ DecodeStatus decode_vop3(Reader& in, Instruction& out) {
     } else if (source.kind == OperandKind::Scalar) {
       good = field < kVgpr0 && in.scalar_source(source, field, &out.src[i]);
     } else {
-      good = in.vector_source(source, field, &out.src[i], in.gfx11() && !dpp16 && !dpp8);
+      good = in.vector_source(source, field, &out.src[i], !in.gfx9() && !dpp16 && !dpp8);
     }
     if (!good) return DecodeStatus::Unknown;
   }

@@ -131,8 +131,12 @@ struct Instruction {
   std::uint16_t src_y[3] = {kNoOperand, kNoOperand, kNoOperand};
 };
 
-/// Bits of Instruction::cache. gfx9: glc slc (and scc); gfx942: sc0 nt sc1; gfx11: glc slc dlc.
+/// Opcode::number of gfx90a's GLOBAL and SCRATCH loads whose LDS bit is set has this bit.
+inline constexpr std::uint16_t kLdsForm = 0x80;
+
+/// Bits of Instruction::cache. gfx90a: glc slc scc; gfx942: sc0 nt sc1; gfx11: glc slc dlc.
 inline constexpr std::uint8_t kCacheGlc = 1, kCacheSlc = 2, kCacheDlc = 4;
 inline constexpr std::uint8_t kCacheSc0 = 1, kCacheNt = 2, kCacheSc1 = 4;
+inline constexpr std::uint8_t kCacheScc = 4;
 
 }  // namespace kiln::vgpu::isa

@@ -239,7 +239,7 @@ class Printer {
     } else {
       line_.flag((in_.cache & kCacheGlc) != 0, "glc");
       line_.flag((in_.cache & kCacheSlc) != 0, "slc");
-      line_.flag((in_.cache & kCacheDlc) != 0, "dlc");
+      line_.flag((in_.cache & kCacheDlc) != 0, arch_ == Arch::Cdna2 ? "scc" : "dlc");
     }
   }
   std::string offset_word() const { return "offset:" + std::to_string(in_.offset); }
@@ -350,7 +350,7 @@ class Printer {
       return text + "]";
     }
     const std::string count = std::to_string(low);
-    const bool gfx11 = arch_ == Arch::Rdna3;
+    const bool rdna = !is_cdna(arch_);
     switch (value >> 4) {
       case 0x10:
         if (low != 0) return "row_shl:" + count;
@@ -362,12 +362,12 @@ class Printer {
         if (low != 0) return "row_ror:" + count;
         break;
       case 0x15:
-        return (gfx11 ? "row_share:" : "row_newbcast:") + count;
+        return (rdna ? "row_share:" : "row_newbcast:") + count;
       case 0x16:
-        if (gfx11) return "row_xmask:" + count;
+        if (rdna) return "row_xmask:" + count;
         break;
     }
-    if (!gfx11) {
+    if (!rdna) {
       switch (value) {
         case 0x130:
           return "wave_shl:1";
@@ -405,13 +405,14 @@ class Printer {
 
   void matrix() {
     const bool f64 = in_.opcode->name.starts_with("v_mfma_f64");
+    const bool negates = f64 && arch_ == Arch::Cdna3;
     line_.operand(name(in_.dst, shape_.dst.dwords));
     for (unsigned i = 0; i < shape_.sources(); ++i)
       line_.operand(name(in_.src[i], in_.src[i] < kVgpr0 && f64 ? 2 : shape_.src[i].dwords));
     if (in_.cbsz != 0) line_.word("cbsz:" + std::to_string(in_.cbsz));
     if (in_.abid != 0) line_.word("abid:" + std::to_string(in_.abid));
     if (in_.blgp == 0) return;
-    if (f64) {
+    if (negates) {
       line_.bits("neg", in_.blgp, 3);
     } else {
       line_.word("blgp:" + std::to_string(in_.blgp));
@@ -461,6 +462,7 @@ class Printer {
                         : name(in_.src[2], in_.format == Format::Scratch ? 1 : 2));
     if (in_.offset != 0) line_.word(offset_word());
     cache();
+    line_.flag(in_.lds, "lds");
   }
 
   void buffer() {

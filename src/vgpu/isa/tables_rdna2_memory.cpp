@@ -9,8 +9,9 @@
 // semantics name is left out where it is the name; it is the GFX11 spelling where that means the
 // same.
 //
-// MUBUF numbers have eight bits, the top one stands in bit 25; MTBUF's top bit is bit 53. Image
-// instructions (MIMG, among them image_bvh) are left out.
+// MUBUF numbers have eight bits, the top one stands in bit 25; MTBUF's top bit is bit 53. Rows with
+// bit 7 of GLOBAL and SCRATCH are the loads whose LDS bit is set (kLdsForm). Image instructions
+// (MIMG, among them image_bvh) are left out.
 #include "vgpu/isa/tables.hpp"
 
 namespace kiln::vgpu::isa {
@@ -197,11 +198,11 @@ constexpr Row kRows[] = {
     FLAT(0x5f, "flat_atomic_fmin_x2", "w2=v,w2 r", "flat_atomic_min_f64"),
     FLAT(0x60, "flat_atomic_fmax_x2", "w2=v,w2 r", "flat_atomic_max_f64"),
     // GLOBAL
-    GLOBAL(0x08, "global_load_ubyte", "w=v l", "global_load_u8"),
-    GLOBAL(0x09, "global_load_sbyte", "w=v l", "global_load_i8"),
-    GLOBAL(0x0a, "global_load_ushort", "w=v l", "global_load_u16"),
-    GLOBAL(0x0b, "global_load_sshort", "w=v l", "global_load_i16"),
-    GLOBAL(0x0c, "global_load_dword", "w=v l", "global_load_b32"),
+    GLOBAL(0x08, "global_load_ubyte", "w=v", "global_load_u8"),
+    GLOBAL(0x09, "global_load_sbyte", "w=v", "global_load_i8"),
+    GLOBAL(0x0a, "global_load_ushort", "w=v", "global_load_u16"),
+    GLOBAL(0x0b, "global_load_sshort", "w=v", "global_load_i16"),
+    GLOBAL(0x0c, "global_load_dword", "w=v", "global_load_b32"),
     GLOBAL(0x0d, "global_load_dwordx2", "w2=v", "global_load_b64"),
     GLOBAL(0x0e, "global_load_dwordx4", "w4=v", "global_load_b128"),
     GLOBAL(0x0f, "global_load_dwordx3", "w3=v", "global_load_b96"),
@@ -254,12 +255,17 @@ constexpr Row kRows[] = {
     GLOBAL(0x5e, "global_atomic_fcmpswap_x2", "w2=v,w4 r", "global_atomic_cmpswap_f64"),
     GLOBAL(0x5f, "global_atomic_fmin_x2", "w2=v,w2 r", "global_atomic_min_f64"),
     GLOBAL(0x60, "global_atomic_fmax_x2", "w2=v,w2 r", "global_atomic_max_f64"),
+    GLOBAL(0x88, "global_load_ubyte", "=v", "global_load_lds_u8"),
+    GLOBAL(0x89, "global_load_sbyte", "=v", "global_load_lds_i8"),
+    GLOBAL(0x8a, "global_load_ushort", "=v", "global_load_lds_u16"),
+    GLOBAL(0x8b, "global_load_sshort", "=v", "global_load_lds_i16"),
+    GLOBAL(0x8c, "global_load_dword", "=v", "global_load_lds_b32"),
     // SCRATCH
-    SCRATCH(0x08, "scratch_load_ubyte", "w=v l", "scratch_load_u8"),
-    SCRATCH(0x09, "scratch_load_sbyte", "w=v l", "scratch_load_i8"),
-    SCRATCH(0x0a, "scratch_load_ushort", "w=v l", "scratch_load_u16"),
-    SCRATCH(0x0b, "scratch_load_sshort", "w=v l", "scratch_load_i16"),
-    SCRATCH(0x0c, "scratch_load_dword", "w=v l", "scratch_load_b32"),
+    SCRATCH(0x08, "scratch_load_ubyte", "w=v", "scratch_load_u8"),
+    SCRATCH(0x09, "scratch_load_sbyte", "w=v", "scratch_load_i8"),
+    SCRATCH(0x0a, "scratch_load_ushort", "w=v", "scratch_load_u16"),
+    SCRATCH(0x0b, "scratch_load_sshort", "w=v", "scratch_load_i16"),
+    SCRATCH(0x0c, "scratch_load_dword", "w=v", "scratch_load_b32"),
     SCRATCH(0x0d, "scratch_load_dwordx2", "w2=v", "scratch_load_b64"),
     SCRATCH(0x0e, "scratch_load_dwordx4", "w4=v", "scratch_load_b128"),
     SCRATCH(0x0f, "scratch_load_dwordx3", "w3=v", "scratch_load_b96"),
@@ -277,6 +283,11 @@ constexpr Row kRows[] = {
     SCRATCH(0x23, "scratch_load_sbyte_d16_hi", "w=v", "scratch_load_d16_hi_i8"),
     SCRATCH(0x24, "scratch_load_short_d16", "w=v", "scratch_load_d16_b16"),
     SCRATCH(0x25, "scratch_load_short_d16_hi", "w=v", "scratch_load_d16_hi_b16"),
+    SCRATCH(0x88, "scratch_load_ubyte", "=v", "scratch_load_lds_u8"),
+    SCRATCH(0x89, "scratch_load_sbyte", "=v", "scratch_load_lds_i8"),
+    SCRATCH(0x8a, "scratch_load_ushort", "=v", "scratch_load_lds_u16"),
+    SCRATCH(0x8b, "scratch_load_sshort", "=v", "scratch_load_lds_i16"),
+    SCRATCH(0x8c, "scratch_load_dword", "=v", "scratch_load_lds_b32"),
     // MUBUF
     MUBUF(0x00, "buffer_load_format_x", "w= l"),
     MUBUF(0x01, "buffer_load_format_xy", "w2="),
