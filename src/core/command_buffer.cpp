@@ -52,6 +52,19 @@ CommandBuffer::Use CommandBuffer::submitted(Use use) {
   return {last_queue_.exchange(use.queue), last_submission_.exchange(use.submission)};
 }
 
+kmd::Va CommandBuffer::bind_scratch(kmd::Va base, Use use) {
+  if (scratch_dwords_.empty()) return base;
+  const bool in_use =
+      scratch_use_.queue != nullptr && !scratch_use_.queue->retired(scratch_use_.submission);
+  if (base != scratch_base_ && !in_use) {
+    for (const ScratchDword& each : scratch_dwords_)
+      *each.dword = gpu::scratch_word(each.part, base);
+    scratch_base_ = base;
+  }
+  scratch_use_ = use;
+  return scratch_base_;
+}
+
 Status CommandBuffer::reset() {
   if (pending())
     return fail(VK_ERROR_VALIDATION_FAILED_EXT, "a command buffer that is still pending was reset");
@@ -67,6 +80,9 @@ Status CommandBuffer::reset() {
   pending_barrier_ = {};
   dispatch_state_.forget();
   scratch_bytes_per_xcc_ = 0;
+  scratch_dwords_.clear();
+  scratch_base_ = 0;
+  scratch_use_ = {};
   sdma_fence_ = 0;
   sdma_barriers_ = 0;
   statistics_ = {};
@@ -256,6 +272,10 @@ Status CommandBuffer::dispatch(const KilnDispatchInfo& info, kmd::Va indirect) {
                                    dispatch_state_);
       else
         ops.emit_dispatch(w, queue_context_, kernel.image(), args, dispatch_state_);
+      for (std::uint8_t i = 0; i < dispatch_state_.scratch_word_count; ++i) {
+        const gpu::ScratchWord& word = dispatch_state_.scratch_words[i];
+        scratch_dwords_.push_back({part_dwords_ + word.position, word.part});
+      }
     });
   });
 }

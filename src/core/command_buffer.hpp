@@ -69,6 +69,10 @@ class CommandBuffer {
   };
   /// Gives back what was there before.
   Use submitted(Use use);
+  /// Where kernels get their scratch in user SGPRs, puts its address into the stream for submission
+  /// `use`. Gives back the address that is there: still the former one while a submission before
+  /// may be reading it.
+  kmd::Va bind_scratch(kmd::Va base, Use use);
   bool pending() const;
   const Queue* last_queue() const { return last_queue_.load(std::memory_order_acquire); }
 
@@ -103,7 +107,14 @@ class CommandBuffer {
   gpu::Barrier pending_barrier_;
   gpu::DispatchState dispatch_state_;
   std::uint64_t scratch_bytes_per_xcc_ = 0;
-  kmd::Va sdma_fence_ = 0;  // a word that barriers of an SDMA stream fence and poll
+  struct ScratchDword {
+    std::uint32_t* dword;
+    gpu::ScratchWord::Part part;
+  };
+  std::vector<ScratchDword> scratch_dwords_;
+  kmd::Va scratch_base_ = 0;  // what they hold; 0: nothing yet
+  Use scratch_use_;           // the last submission that reads it
+  kmd::Va sdma_fence_ = 0;    // a word that barriers of an SDMA stream fence and poll
   std::uint32_t sdma_barriers_ = 0;
   KilnCommandBufferStatistics statistics_{};
   std::atomic<const Queue*> last_queue_{nullptr};

@@ -321,6 +321,8 @@ Result<Queue::Outcome> Queue::write_submission(const View& view, std::uint64_t s
   plan.flush_hdp = device_.flushes_hdp_by_packet();
   if (scratch_bytes > 0) plan.scratch = &scratch_binding_;
   KILN_TRY(ring_->check_size(plan));
+  if (scratch_bytes > 0)
+    for (KilnCommandBuffer handle : view.buffers) put_scratch_into(*from(handle), submission);
   // Known to the command buffers before the GPU can be through with them.
   former_uses_.clear();
   for (KilnCommandBuffer handle : view.buffers)
@@ -346,6 +348,13 @@ Status Queue::bind_scratch(std::uint64_t bytes_per_xcc) {
   scratch_binding_.base = scratch_.address;
   scratch_binding_.xcc_stride = bytes_per_xcc;
   return {};
+}
+
+void Queue::put_scratch_into(CommandBuffer& buffer, std::uint64_t submission) {
+  if (buffer.scratch_bytes_per_xcc() == 0) return;
+  const kmd::Va used = buffer.bind_scratch(scratch_binding_.base, {this, submission});
+  for (OldScratch& old : old_scratch_)
+    if (old.memory.address == used) old.last_user = submission;
 }
 
 void Queue::free_retired_scratch() {

@@ -70,6 +70,7 @@ class Queue {
   Outcome admit_signals(const View& view);
   Result<Outcome> write_submission(const View& view, std::uint64_t submission);
   Status bind_scratch(std::uint64_t bytes_per_xcc);
+  void put_scratch_into(CommandBuffer& buffer, std::uint64_t submission);
   void free_retired_scratch();
   static Submission copy_of(const View& view);
   void defer(const View& view);

@@ -148,7 +148,8 @@ static_assert(offsetof(Queue, queue_inactive_signal) == 192);
 
 // amd_queue_properties
 inline constexpr std::uint32_t kQueueEnableTrapHandler = 1u << 0, kQueueIsPtr64 = 1u << 1,
-                               kQueueEnableProfiling = 1u << 3;
+                               kQueueEnableProfiling = 1u << 3,
+                               kQueueUseScratchOnce = 1u << 4;
 
 // The same packets for decoder and printer; tests hold them against the structures above.
 #define KILN_HEADER(X) X(barrier, 0, 8, 1, 0) X(acquire, 0, 9, 2, 0) X(release, 0, 11, 2, 0)

@@ -17,10 +17,13 @@ constexpr std::uint32_t kJoinInterval = 0x10;                         // tinygra
 constexpr std::uint32_t kJoinPoll = 0x80;
 constexpr Va kSecondCounter = 256;
 
-// gfx9.4.3. Vector stores go through the L1 into the XCC's L2 and stay there until TC_WB; another
-// XCC's L2 holds its own copy until TC (clang: buffer_wbl2 sc1 and buffer_inv sc1 at agent scope on
-// gfx942). Between XCCs, agent scope therefore needs what system scope needs. TC without TC_WB
-// would throw away dirty lines of other queues, so an acquire writes back as well (Mesa, PAL).
+// gfx9. On gfx9.4.3 vector stores go through the L1 into the XCC's L2 and stay there until TC_WB;
+// another XCC's L2 holds its own copy until TC (clang: buffer_wbl2 sc1 and buffer_inv sc1 at agent
+// scope on gfx942). Between XCCs, agent scope therefore needs what system scope needs. TC without
+// TC_WB would throw away dirty lines of other queues, so an acquire writes back as well (Mesa,
+// PAL). gfx90a has one L2: agent scope stops at the L1 (clang: buffer_wbinvl1_vol), system scope
+// needs the L2 written back and invalidated for memory of the host and of other GPUs (buffer_wbl2,
+// buffer_invl2).
 constexpr std::uint32_t kGfx9Release =
     Packet<pm4::AcquireMemGfx9>{}.set<pm4::AcquireMemGfx9::tc_wb>(1).dwords[1];
 constexpr std::uint32_t kGfx9AcquireL1 = Packet<pm4::AcquireMemGfx9>{}
@@ -34,9 +37,9 @@ constexpr std::uint32_t kGfx9AcquireL2 = Packet<pm4::AcquireMemGfx9>{}
 constexpr std::uint32_t kGfx9Code =
     Packet<pm4::AcquireMemGfx9>{}.set<pm4::AcquireMemGfx9::icache>(1).dwords[1];
 
-// gfx11. One L2 for the whole device: agent scope is about the L0 vector caches (GLV), the L1 of a
-// shader array and the scalar caches (GLK), all of which write through. The metadata cache (GLM)
-// holds compression keys of images, which Kiln does not have.
+// gfx10.3 and gfx11. One L2 for the whole device: agent scope is about the L0 vector caches (GLV),
+// the L1 of a shader array and the scalar caches (GLK), all of which write through. The metadata
+// cache (GLM) holds compression keys of images, which Kiln does not have.
 constexpr std::uint32_t kGfx11ReleaseL2 =
     Packet<pm4::AcquireMemGfx10>{}.set<pm4::AcquireMemGfx10::gl2_wb>(1).dwords[7];
 constexpr std::uint32_t kGfx11AcquireL1 = Packet<pm4::AcquireMemGfx10>{}
@@ -132,7 +135,7 @@ void emit_idle_by_fence(DwordWriter& writer, [[maybe_unused]] const QueueContext
                  .set<pm4::WriteData::address>(fence)
                  .tail(1));
   writer.put(0u);
-  // The fields used here lie at the same bits on gfx9 and gfx11.
+  // The fields used here lie at the same bits on gfx9 to gfx11.
   writer.put(Packet<pm4::ReleaseMemGfx9>{}
                  .set<pm4::ReleaseMemGfx9::event_type>(pm4::kEventCacheFlushAndInvTs)
                  .set<pm4::ReleaseMemGfx9::event_index>(pm4::kEventIndexEndOfPipe)

@@ -15,8 +15,32 @@ namespace kiln::gpu {
 namespace {
 
 std::uint32_t dwords_of(UserSgpr what) {
-  return what == UserSgpr::PrivateSegmentSize ? 1 : 2;
+  switch (what) {
+    case UserSgpr::PrivateSegmentBuffer:
+      return 4;
+    case UserSgpr::PrivateSegmentSize:
+      return 1;
+    default:
+      return 2;
+  }
 }
+
+/// Values of USER_DATA_0.. and which of them are parts of the scratch memory's address.
+struct UserData {
+  std::array<std::uint32_t, 16> values{};
+  std::array<ScratchWord::Part, 16> parts{};
+  std::uint32_t count = 0;
+
+  void add(std::uint32_t value, ScratchWord::Part part = ScratchWord::None) {
+    values[count] = value;
+    parts[count++] = part;
+  }
+  void add64(std::uint64_t value) {
+    add(static_cast<std::uint32_t>(value));
+    add(static_cast<std::uint32_t>(value >> 32));
+  }
+  void add_scratch(ScratchWord::Part part, Va base) { add(scratch_word(part, base), part); }
+};
 
 void put_registers(DwordWriter& writer, std::uint32_t first, const std::uint32_t* values,
                    std::uint32_t count) {
@@ -41,56 +65,73 @@ void put_scratch(DwordWriter& writer, const QueueContext& queue, const ScratchBi
   if (scratch.base != 0) emit_scratch_base(writer, queue, scratch);
 }
 
-/// USER_DATA_0.. in ABI order; returns how many.
-std::uint32_t fill_user_data(const KernelImage& image, const DispatchArgs& args,
-                             std::array<std::uint32_t, 16>& user) {
-  std::uint32_t used = 0;
-  auto add64 = [&](std::uint64_t value) {
-    user[used++] = static_cast<std::uint32_t>(value);
-    user[used++] = static_cast<std::uint32_t>(value >> 32);
-  };
+/// In ABI order.
+UserData user_data_of(const KernelImage& image, const DispatchArgs& args) {
+  UserData user;
   for (std::uint8_t i = 0; i < image.user_count; ++i) {
     switch (image.user[i]) {
+      case UserSgpr::PrivateSegmentBuffer:
+        user.add_scratch(ScratchWord::Low, args.scratch.base);
+        user.add_scratch(ScratchWord::DescriptorHigh, args.scratch.base);
+        // As many records as there can be: the base moves by the wave's offset, a size would not
+        // (LLVM, Mesa and tinygrad; ROCr writes the size).
+        user.add(~0u);
+        user.add(image.scratch_descriptor_word3);
+        break;
       case UserSgpr::DispatchPtr:
-        add64(args.dispatch_packet);
+        user.add64(args.dispatch_packet);
         break;
       case UserSgpr::QueuePtr:
-        add64(args.queue);
+        user.add64(args.queue);
         break;
       case UserSgpr::KernargPtr:
-        add64(args.kernarg);
+        user.add64(args.kernarg);
         break;
       case UserSgpr::DispatchId:
-        add64(args.dispatch_id);
+        user.add64(args.dispatch_id);
+        break;
+      case UserSgpr::FlatScratchInit:
+        // gfx9 and gfx10: the base itself, to which the kernel adds its wave's offset (AMDGPUUsage,
+        // "Flat Scratch", absolute).
+        user.add_scratch(ScratchWord::Low, args.scratch.base);
+        user.add_scratch(ScratchWord::High, args.scratch.base);
         break;
       case UserSgpr::PrivateSegmentSize:
-        user[used++] = image.dynamic_stack ? args.scratch.bytes_per_wave / image.wave_size
-                                           : image.private_bytes;
+        user.add(image.dynamic_stack ? args.scratch.bytes_per_wave / image.wave_size
+                                     : image.private_bytes);
         break;
     }
   }
   if (args.kernarg_data != nullptr)
     for (std::uint32_t i = 0; i < image.preload_dwords; ++i)
-      user[used++] = args.kernarg_data[image.preload_offset + i];
-  return used;
+      user.add(args.kernarg_data[image.preload_offset + i]);
+  return user;
 }
 
 /// One packet from the first to the last register that changes.
 void put_user_data(DwordWriter& writer, const KernelImage& image, const DispatchArgs& args,
                    DispatchState& state) {
-  std::array<std::uint32_t, 16> user{};
-  const std::uint32_t used = fill_user_data(image, args, user);
-  std::uint32_t first = used, last = 0;
-  for (std::uint32_t i = 0; i < used; ++i) {
-    const bool same = (state.user_known >> i & 1) != 0 && state.user_data[i] == user[i];
+  const UserData user = user_data_of(image, args);
+  std::uint32_t first = user.count, last = 0;
+  for (std::uint32_t i = 0; i < user.count; ++i) {
+    const bool same = (state.user_known >> i & 1) != 0 && state.user_data[i] == user.values[i] &&
+                      state.user_scratch[i] == user.parts[i];
     if (same) continue;
     first = std::min(first, i);
     last = i;
-    state.user_data[i] = user[i];
+    state.user_data[i] = user.values[i];
+    state.user_scratch[i] = user.parts[i];
     state.user_known = static_cast<std::uint16_t>(state.user_known | 1u << i);
   }
-  if (first < used)
-    put_registers(writer, reg::UserData0::kOffset + first, user.data() + first, last - first + 1);
+  state.scratch_word_count = 0;
+  if (first == user.count) return;
+  put_registers(writer, reg::UserData0::kOffset + first, user.values.data() + first,
+                last - first + 1);
+  if (args.scratch.base != 0) return;
+  const std::uint32_t begin = writer.position() - (last - first + 1);
+  for (std::uint32_t i = first; i <= last; ++i)
+    if (user.parts[i] != ScratchWord::None)
+      state.scratch_words[state.scratch_word_count++] = {begin + i - first, user.parts[i]};
 }
 
 std::uint32_t put_state(DwordWriter& writer, const QueueContext& queue, const KernelImage& image,
@@ -152,8 +193,26 @@ std::uint32_t put_state(DwordWriter& writer, const QueueContext& queue, const Ke
 
 }  // namespace
 
+std::uint32_t scratch_word(ScratchWord::Part part, Va base) {
+  // Of the descriptor's second dword, 16 bits are address; SWIZZLE_ENABLE is bit 31 (ROCr
+  // AqlQueue::FillBufRsrcWord1).
+  constexpr std::uint32_t kSwizzle = 1u << 31;
+  switch (part) {
+    case ScratchWord::Low:
+      return static_cast<std::uint32_t>(base);
+    case ScratchWord::High:
+      return static_cast<std::uint32_t>(base >> 32);
+    case ScratchWord::DescriptorHigh:
+      return (static_cast<std::uint32_t>(base >> 32) & 0xFFFF) | kSwizzle;
+    case ScratchWord::None:
+      break;
+  }
+  return 0;
+}
+
 void emit_scratch_base(DwordWriter& writer, const QueueContext& queue,
                        const ScratchBinding& scratch) {
+  if (queue.target->scratch.scheme != ScratchScheme::ArchitectedFlat) return;
   if (queue.xcc_count <= 1) {
     put_address(writer, reg::DispatchScratchBaseLo::kOffset, scratch.base);
     return;
@@ -200,10 +259,12 @@ std::expected<KernelImage, std::string> make_kernel_image(const Target& target,
     image.user[image.user_count++] = what;
     image.user_dwords = static_cast<std::uint8_t>(image.user_dwords + dwords_of(what));
   };
+  ask(kPropPrivateSegmentBuffer, UserSgpr::PrivateSegmentBuffer);
   ask(kPropDispatchPtr, UserSgpr::DispatchPtr);
   ask(kPropQueuePtr, UserSgpr::QueuePtr);
   ask(kPropKernargSegmentPtr, UserSgpr::KernargPtr);
   ask(kPropDispatchId, UserSgpr::DispatchId);
+  ask(kPropFlatScratchInit, UserSgpr::FlatScratchInit);
   ask(kPropPrivateSegmentSize, UserSgpr::PrivateSegmentSize);
   if (descriptor.preload_length() != 0 && !target.dispatch.kernarg_preload)
     return std::unexpected("the kernel wants its arguments preloaded, which " + name +
@@ -240,6 +301,10 @@ std::expected<KernelImage, std::string> make_kernel_image(const Target& target,
   image.private_bytes = descriptor.private_segment_fixed_size;
   image.kernarg_bytes = descriptor.kernarg_size;
   image.dynamic_stack = (properties & kPropUsesDynamicStack) != 0;
+  // Lanes of a wave lie dword by dword side by side: INDEX_STRIDE, bits 22:21, 2 for 32 and 3 for
+  // 64 (Mesa aco load_scratch_resource).
+  image.scratch_descriptor_word3 =
+      target.scratch.descriptor_word3 | (image.wave_size == 32 ? 2u : 3u) << 21;
   return image;
 }
 
@@ -257,7 +322,9 @@ std::expected<ScratchNeeds, std::string> scratch_needs(
   constexpr std::uint32_t kMaxWaves = 0xFFF;  // TMPRING_SIZE.WAVES has 12 bits
   const std::uint32_t domains =
       row.waves == ScratchWaves::PerShaderEngine ? std::max(shader_engines_per_xcc, 1u) : 1;
-  const std::uint32_t waves = std::min(cu_per_xcc * slots_per_cu / domains, kMaxWaves);
+  std::uint32_t waves = std::min(cu_per_xcc * slots_per_cu / domains, kMaxWaves);
+  // A count for all shader engines is shared out evenly (ROCr AqlQueue::FillComputeTmpRingSize).
+  if (domains == 1) waves -= waves % std::max(shader_engines_per_xcc, 1u);
   ScratchNeeds needs;
   needs.bytes_per_wave = static_cast<std::uint32_t>(units * row.wave_granule);
   needs.bytes_per_xcc = std::uint64_t{needs.bytes_per_wave} * waves * domains;

@@ -19,10 +19,12 @@ namespace kiln::gpu {
 /// Who a user SGPR pair or single is for, in the order of the ABI (AMDGPUUsage, "Initial Kernel
 /// Execution State").
 enum class UserSgpr : std::uint8_t {
+  PrivateSegmentBuffer,  ///< four: a buffer descriptor of the scratch memory
   DispatchPtr,
   QueuePtr,
   KernargPtr,
   DispatchId,
+  FlatScratchInit,  ///< the scratch memory's address
   PrivateSegmentSize,
 };
 
@@ -44,9 +46,10 @@ struct KernelImage {
   std::uint8_t wave_size = 64;
   std::array<UserSgpr, 8> user{};  ///< in order
   std::uint8_t user_count = 0;
-  std::uint8_t user_dwords = 0;      ///< of those
-  std::uint8_t preload_dwords = 0;   ///< kernel arguments after them
-  std::uint16_t preload_offset = 0;  ///< dwords into the argument block
+  std::uint8_t user_dwords = 0;                ///< of those
+  std::uint8_t preload_dwords = 0;             ///< kernel arguments after them
+  std::uint16_t preload_offset = 0;            ///< dwords into the argument block
+  std::uint32_t scratch_descriptor_word3 = 0;  ///< where it asks for a private segment buffer
 
   bool uses(UserSgpr what) const {
     for (std::uint8_t i = 0; i < user_count; ++i)
@@ -64,7 +67,10 @@ std::expected<KernelImage, std::string> make_kernel_image(const Target& target,
 
 /// Scratch as bound to a queue. Each XCC has its own part.
 struct ScratchBinding {
-  Va base = 0;  ///< of XCC 0; 256-byte aligned. 0: emit_scratch_base sets it elsewhere
+  /// Of XCC 0; 256-byte aligned. 0: not known yet. Then emit_scratch_base sets it elsewhere, or,
+  /// where kernels get it in user SGPRs, apply() puts it into the dwords of
+  /// DispatchState::scratch_words.
+  Va base = 0;
   std::uint64_t xcc_stride = 0;  ///< to the part of the next XCC
   std::uint32_t tmpring_size = 0;
   std::uint32_t bytes_per_wave = 0;
@@ -98,6 +104,15 @@ struct DispatchArgs {
   ScratchBinding scratch;  ///< where the kernel uses scratch
 };
 
+/// A dword of a stream that holds part of the scratch memory's address.
+struct ScratchWord {
+  enum Part : std::uint8_t { None, Low, High, DescriptorHigh };
+  std::uint32_t position = 0;  ///< in the writer's memory
+  Part part = None;
+};
+/// What belongs there.
+std::uint32_t scratch_word(ScratchWord::Part part, Va base);
+
 /// What the queue's registers hold at this point of the stream. A fresh one knows nothing.
 struct DispatchState {
   bool constants_known = false;  ///< START, RESTART, RESOURCE_LIMITS and the like
@@ -109,6 +124,11 @@ struct DispatchState {
   std::array<std::uint32_t, 3> num_thread{};
   ScratchBinding scratch;
   std::array<std::uint32_t, 16> user_data{};
+  std::array<ScratchWord::Part, 16> user_scratch{};  ///< which of them are parts of an address
+
+  /// Of the dispatch emitted last: the dwords that await the scratch address.
+  std::array<ScratchWord, 4> scratch_words{};
+  std::uint8_t scratch_word_count = 0;
 
   void forget() { *this = DispatchState{}; }
 };
@@ -130,8 +150,9 @@ void emit_dispatch_indirect(DwordWriter& writer, const QueueContext& queue,
                             const KernelImage& image, const DispatchArgs& args, Va grid,
                             DispatchState& state);
 
-/// Only the base address, which stays until it is set again: for streams that are recorded before
-/// it is known which queue, and so which memory, they will run on.
+/// Only the base address, where a register holds it (ScratchScheme::ArchitectedFlat), which stays
+/// until it is set again: for streams that are recorded before it is known which queue, and so
+/// which memory, they will run on.
 void emit_scratch_base(DwordWriter& writer, const QueueContext& queue,
                        const ScratchBinding& scratch);
 inline constexpr std::uint32_t kScratchBaseDwords = 4;

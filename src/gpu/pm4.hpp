@@ -1,9 +1,10 @@
-// Owns: the PM4 packets that the compute micro engine (MEC) takes, for gfx9.4 and gfx11: opcodes,
+// Owns: the PM4 packets that the compute micro engine (MEC) takes, for gfx9, gfx10.3 and gfx11: opcodes,
 //   fields and the values of selectors.
 // Does not own: which packets to send when (cache, signal, dispatch, copy).
 // Threading: constants only.
 //
-// Sources: PAL gfx9_plus_merged_f32_mec_pm4_packets.h (bit positions, gfx9 to gfx11), KFDTest
+// Sources: PAL gfx9_plus_merged_f32_mec_pm4_packets.h (bit positions, gfx10 and gfx11; of January
+// 2018: gfx9), KFDTest
 // pm4_pkt_struct_ai.h and pm4_pkt_struct_nv.h, Linux soc15d.h and nvd.h (gfx9 cache bits,
 // PRED_EXEC).
 #pragma once
@@ -120,7 +121,8 @@ KILN_PACKET(EventWrite, "EVENT_WRITE", Pm4, 0x46, 0, 2, Pm4Event, KILN_LIST);
 KILN_PACKET(ReleaseMemGfx9, "RELEASE_MEM", Pm4, 0x49, 0, 8, Fixed, KILN_LIST);
 #undef KILN_LIST
 
-// gfx11: cache bits as GCR controls at 12 and up; PWS and GLK_INV are new there.
+// gfx10 and gfx11: cache bits as GCR controls at 12 and up; GLK_WB, PWS and GLK_INV came with gfx11,
+// and Kiln sets none of them.
 #define KILN_LIST(X)                                                                              \
   X(event_type, 1, 0, 6, 0)                                                                       \
   X(wait_sync, 1, 7, 1, 0)                                                                        \

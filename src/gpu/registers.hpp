@@ -3,7 +3,8 @@
 // Does not own: their values for a kernel (dispatch.*).
 // Threading: constants only.
 //
-// Sources: Linux gc_9_4_3 and gc_11_0_0 offset and sh_mask headers, PAL gfx9_plus_merged_offset.h.
+// Sources: Linux gc_9_4_2, gc_9_4_3, gc_10_3_0 and gc_11_0_0 offset and sh_mask headers, PAL
+// gfx9_plus_merged_offset.h (gfx10 and up; of January 2018: gfx9).
 #pragma once
 
 #include "gpu/field.hpp"
@@ -87,7 +88,7 @@ KILN_REGISTER(PgmRsrc2, "COMPUTE_PGM_RSRC2", 0x2E13, KILN_LIST);
 KILN_REGISTER(ResourceLimits, "COMPUTE_RESOURCE_LIMITS", 0x2E15, KILN_LIST);
 #undef KILN_LIST
 
-// WAVESIZE grew: 13 bits of 1024 bytes on gfx9, 15 bits of 256 bytes on gfx11.
+// WAVESIZE grew: 13 bits of 1024 bytes on gfx9 and gfx10, 15 bits of 256 bytes on gfx11.
 #define KILN_LIST(X) X(waves, 0, 0, 12, 0) X(wavesize, 0, 12, 13, 0)
 KILN_REGISTER(TmpringSizeGfx9, "COMPUTE_TMPRING_SIZE", 0x2E18, KILN_LIST);
 #undef KILN_LIST

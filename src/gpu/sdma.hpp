@@ -1,9 +1,14 @@
-// Owns: the packets of the SDMA engines 4.4.2 (gfx942) and 6.0 (gfx1100).
+// Owns: the packets of the SDMA engines 4.4 (gfx90a, gfx942), 5.2 (gfx1030) and 6.0 (gfx1100).
 // Does not own: splitting copies and choosing packets (copy.*).
 // Threading: constants only.
 //
-// Sources: Linux sdma_v4_4_2 / sdma_v6_0_0_pkt_open.h, ROCr sdma_registers.h, KFDTest
-// sdma_pkt_struct.h.
+// Sources: Linux vega10_sdma_pkt_open.h (4.x), navi10_sdma_pkt_open.h (5.x) and
+// sdma_v6_0_0_pkt_open.h, ROCr sdma_registers.h, KFDTest sdma_pkt_struct.h. The fields of 5.2 that
+// Kiln sets lie where 6.0 has them.
+//
+// Byte counts are 22 bits wide on 4.4.2, 30 on 4.4.0 and from 5.2 on (sdma_v4_0.c
+// sdma_v4_4_buffer_funcs, sdma_v4_4_2.c, sdma_v5_2.c; ROCr GpuAgent::CreateBlitSdma): the target's
+// row has the limit.
 #pragma once
 
 #include "gpu/field.hpp"
@@ -22,7 +27,7 @@ KILN_PACKET(Nop, "NOP", Sdma, 0, 0, 1, SdmaNop, KILN_LIST);
 #define KILN_LIST(X)                                                                         \
   X(tmz, 0, 18, 1, 0)                                                                        \
   X(broadcast, 0, 27, 1, 0)                                                                  \
-  X(count, 1, 0, 22, 0) X(dst_sw, 2, 16, 2, 0) X(src_sw, 2, 24, 2, 0) X(source, 3, 0, 64, 0) \
+  X(count, 1, 0, 30, 0) X(dst_sw, 2, 16, 2, 0) X(src_sw, 2, 24, 2, 0) X(source, 3, 0, 64, 0) \
       X(destination, 5, 0, 64, 0)
 KILN_PACKET(CopyLinear4, "COPY_LINEAR", Sdma, 1, 0, 7, SdmaCopy, KILN_LIST);
 #undef KILN_LIST
@@ -136,7 +141,7 @@ KILN_PACKET(Atomic6, "ATOMIC", Sdma, 10, 0, 8, Fixed, KILN_LIST);
 // bytes, 2 is dwords.
 #define KILN_LIST(X) \
   X(sw, 0, 16, 2, 0) \
-  X(fill_size, 0, 30, 2, 0) X(destination, 1, 0, 64, 0) X(data, 3, 0, 32, 0) X(count, 4, 0, 22, 0)
+  X(fill_size, 0, 30, 2, 0) X(destination, 1, 0, 64, 0) X(data, 3, 0, 32, 0) X(count, 4, 0, 30, 0)
 KILN_PACKET(ConstFill4, "CONST_FILL", Sdma, 11, 0, 5, Fixed, KILN_LIST);
 #undef KILN_LIST
 

@@ -84,8 +84,10 @@ void emit_signals(DwordWriter& writer, const QueueContext& queue, Scope scope,
   first.end();
 }
 
-void emit_wait(DwordWriter& writer, const QueueContext&, const WaitOp& wait) {
-  // Each XCC polls for itself: none runs ahead, so no join is needed.
+void emit_wait(DwordWriter& writer, const QueueContext& queue, const WaitOp& wait) {
+  // Each XCC polls for itself: none runs ahead, so no join is needed. gfx9 has no offload bit (PAL
+  // 2018 PM4MEC_WAIT_REG_MEM64).
+  const bool gfx9 = queue.target->cache.flavour == CacheFlavour::CpCoherCntl;
   writer.put(Packet<pm4::WaitRegMem64>{}
                  .set<pm4::WaitRegMem64::function>(static_cast<std::uint32_t>(wait.compare))
                  .set<pm4::WaitRegMem64::mem_space>(pm4::kMemSpaceMemory)
@@ -93,13 +95,14 @@ void emit_wait(DwordWriter& writer, const QueueContext&, const WaitOp& wait) {
                  .set<pm4::WaitRegMem64::reference>(wait.value)
                  .set<pm4::WaitRegMem64::mask>(wait.mask)
                  .set<pm4::WaitRegMem64::poll_interval>(kWaitPoll)
-                 .set<pm4::WaitRegMem64::ace_offload>(1));
+                 .set<pm4::WaitRegMem64::ace_offload>(gfx9 ? 0 : 1));
 }
 
 void emit_hdp_flush(DwordWriter& writer) {
-  // BIF_BX_PF0_GPU_HDP_FLUSH_REQ is written, _DONE polled: NBIO base 0xD20 + 0x106 and 0x107 on
-  // NBIO 4.3 and 7.9 alike (Linux nbio_4_3_0_offset.h, nbio_7_9_0_offset.h; tinygrad ops_amd.py
-  // sends the same packet, all clients' bits, on both).
+  // GPU_HDP_FLUSH_REQ is written, _DONE polled: NBIO base 0xD20 + 0x106 and 0x107 on NBIO 2.3
+  // (gfx1030), 4.3, 7.4 (gfx90a) and 7.9 alike (Linux nbio_2_3_offset.h, nbio_4_3_0_offset.h,
+  // nbio_7_9_0_offset.h, nbio_v7_4.c with 7.4's registers at Vega's places; tinygrad ops_amd.py
+  // sends the same packet, all clients' bits, on gfx942 and gfx11).
   constexpr std::uint64_t kRequest = 0xE26, kDone = 0xE27;
   writer.put(Packet<pm4::WaitRegMem>{}
                  .set<pm4::WaitRegMem::function>(static_cast<std::uint32_t>(pm4::Compare::Ge))

@@ -14,8 +14,8 @@ namespace {
 
 using enum Provenance::Level;
 
-// The compute micro engines of gfx9.4 and gfx11 differ in caches and register places only, which
-// the rows say.
+// The compute micro engines of gfx9.0.10, gfx9.4, gfx10.3 and gfx11 differ in caches, scratch and
+// register places only, which the rows say.
 constexpr Ops kMecOps = {emit_barrier, emit_xcc_join, emit_dispatch,  emit_dispatch_indirect,
                          emit_signals, emit_wait,     emit_timestamp, emit_write_value,
                          emit_copy,    emit_fill};
@@ -78,17 +78,10 @@ constexpr DispatchRow kDispatchCdna2 = {reg::PgmRsrc3Gfx9::kOffset,
                                         {ReadInSource, "gc_9_4_2_offset.h, KFDTest Dispatch.cpp"}};
 /// PRIV keeps hardware traps away while a wave is saved, on the chips that KFDTest names: 11.0.0 to
 /// 11.0.2, 11.0.5, and 11.0.3 with several arrays.
-constexpr DispatchRow dispatch_rdna(std::uint32_t rsrc1_or, std::uint32_t rsrc2_or) {
-  return {reg::PgmRsrc3Gfx11::kOffset,
-          rsrc1_or,
-          rsrc2_or,
-          kInitiator,
-          true,
-          false,
-          1024,
-          0,
-          0,
-          {ReadInSource, "gc_11_0_0_offset.h, KFDTest Dispatch.cpp"}};
+constexpr DispatchRow dispatch_rdna(std::uint32_t rsrc1_or, std::uint32_t rsrc2_or,
+                                    const char* source) {
+  return {reg::PgmRsrc3Gfx11::kOffset, rsrc1_or, rsrc2_or, kInitiator, true, false, 1024, 0, 0,
+          {ReadInSource, source}};
 }
 
 constexpr ScratchRow kScratchCdna3 = {
@@ -96,29 +89,42 @@ constexpr ScratchRow kScratchCdna3 = {
     ScratchWaves::PerXcc,
     1024,
     13,
+    0,
     {ReadInSource, "gc_9_4_3_sh_mask.h, LLVM AMDGPUUsage, tinygrad ops_amd.py"}};
-constexpr ScratchRow kScratchCdna2 = {ScratchScheme::FlatScratchInit,
-                                      ScratchWaves::PerXcc,
-                                      1024,
-                                      13,
-                                      {ReadInSource, "LLVM AMDGPUUsage"}};
+// Both have DISPATCH_SCRATCH_BASE too, but nothing that waves see comes from it.
+//
+// The descriptor's last dword on gfx9 is ADD_TID_ENABLE (bit 23) and nothing else: with it
+// DATA_FORMAT holds stride bits, which LLVM (SIInstrInfo::getScratchRsrcWords23) and Mesa (aco
+// load_scratch_resource) leave clear. ROCr (AqlQueue::FillBufRsrcWord3) names a 32-bit format
+// there; with 64 lanes and an index stride of 64 the stride never takes part.
+constexpr std::uint32_t kAddTid = 1u << 23;
+constexpr ScratchRow kScratchCdna2 = {
+    ScratchScheme::FlatScratchInit,
+    ScratchWaves::PerXcc,
+    1024,
+    13,
+    kAddTid,
+    {ReadInSource, "LLVM AMDGPUUsage, SIInstrInfo.cpp; ROCr amd_aql_queue.cpp; Mesa aco"}};
+// gfx10: DST_SEL x, y, z, w (4 to 7), FORMAT 32_UINT (20), RESOURCE_LEVEL (bit 24), OOB_SELECT 2:
+// no bounds check while NUM_RECORDS is not zero (ROCr AqlQueue::FillBufRsrcWord3_Gfx10).
+constexpr std::uint32_t kSelectXyzw = 4u | 5u << 3 | 6u << 6 | 7u << 9;
 constexpr ScratchRow kScratchRdna2 = {
     ScratchScheme::FlatScratchInit,
     ScratchWaves::PerChip,
     1024,
     13,
-    {ReadInSource, "PAL gfx9ShaderRing.cpp, gfx9_plus_merged_registers.h"}};
+    kSelectXyzw | 20u << 12 | kAddTid | 1u << 24 | 2u << 28,
+    {ReadInSource, "PAL gfx9ShaderRing.cpp, gfx9_plus_merged_registers.h; ROCr amd_aql_queue.cpp"}};
 constexpr ScratchRow kScratchRdna3 = {
     ScratchScheme::ArchitectedFlat,
     ScratchWaves::PerShaderEngine,
     256,
     15,
+    0,
     {ReadInSource, "PAL gfx9ShaderRing.cpp, gc_11_0_0_sh_mask.h"}};
-constexpr ScratchRow kScratchRdna4 = {ScratchScheme::ArchitectedFlat,
-                                      ScratchWaves::PerShaderEngine,
-                                      256,
-                                      18,
-                                      {ReadInSource, "gc_12_0_0_sh_mask.h"}};
+constexpr ScratchRow kScratchRdna4 = {
+    ScratchScheme::ArchitectedFlat,       ScratchWaves::PerShaderEngine, 256, 18, 0,
+    {ReadInSource, "gc_12_0_0_sh_mask.h"}};
 
 constexpr LdsRow kLds64K = {512, 65536, {Documented, "LLVM AMDGPUUsage, GRANULATED_LDS_SIZE"}};
 
@@ -140,50 +146,82 @@ constexpr CacheRow kCacheRdna = {
 constexpr std::uint32_t kSdmaMax22 = 0x3F'FFE0;    // ROCr SDMA_PKT_COPY_LINEAR::kMaxSize_
 constexpr std::uint32_t kSdmaMax30 = 0x3FFF'FFE0;  // 30-bit count, kept a multiple of 32
 constexpr std::uint32_t kSdmaWriteMax = 1u << 14;  // of the 20-bit count; keeps packets short
-constexpr SdmaRow sdma4(std::uint8_t stepping) {
-  return {4,          4,
-          stepping,   kSdmaMax22,
-          kSdmaMax22, kSdmaWriteMax,
-          1u << 14,   1u << 14,
-          1u << 11,   1u << 19,
-          1u << 28,   0,
-          false,      true,
-          32,         8,
-          28,         {ReadInSource, "sdma_v4_4_2, ROCr sdma_registers.h, KFDTest SDMAPacket.cpp"}};
+/// Fills keep the 22-bit limit everywhere, which is all that ROCr relies on.
+constexpr SdmaRow sdma4(std::uint8_t stepping, std::uint8_t count_bits, const char* source) {
+  return {4,
+          4,
+          stepping,
+          count_bits,
+          count_bits == 30 ? kSdmaMax30 : kSdmaMax22,
+          kSdmaMax22,
+          kSdmaWriteMax,
+          1u << 14,
+          1u << 14,
+          1u << 11,
+          1u << 19,
+          1u << 28,
+          0,
+          false,
+          true,
+          32,
+          8,
+          28,
+          {ReadInSource, source}};
 }
-/// Fills keep the 22-bit limit, which is all that ROCr relies on.
-constexpr SdmaRow sdma_gcr(std::uint8_t major, std::uint8_t minor) {
-  return {major,      minor,      0,
-          kSdmaMax30, kSdmaMax22, kSdmaWriteMax,
-          1u << 14,   1u << 14,   1u << 11,
-          1u << 19,   1u << 28,   3,
-          true,       true,       32,
-          8,          28,         {ReadInSource, "sdma_v6_0_0_pkt_open.h, ROCr amd_blit_sdma.cpp"}};
+constexpr SdmaRow sdma_gcr(std::uint8_t major, std::uint8_t minor, const char* source) {
+  return {major,
+          minor,
+          0,
+          30,
+          kSdmaMax30,
+          kSdmaMax22,
+          kSdmaWriteMax,
+          1u << 14,
+          1u << 14,
+          1u << 11,
+          1u << 19,
+          1u << 28,
+          3,
+          true,
+          true,
+          32,
+          8,
+          28,
+          {ReadInSource, source}};
 }
+constexpr const char* kSdma6Source = "sdma_v6_0_0_pkt_open.h, ROCr amd_blit_sdma.cpp";
 
-constexpr Provenance kWaitGfx942 = {
-    Recalled, "WAIT_REG_MEM64 on gfx9 MEC: ROCr pm4_cmds.h; BARRIER_VALUE: hsa_ext_amd.h"};
+// PAL of January 2018 knew no later chips than gfx9, and packs the packet for their MEC.
+constexpr Provenance kWaitGfx9 = {
+    ReadInSource,
+    "WAIT_REG_MEM64: PAL 2018 gfx9_plus_merged_f32_mec_pm4_packets.h; BARRIER_VALUE: "
+    "hsa_ext_amd.h, IREE physical_device_capabilities.c"};
+constexpr Provenance kWaitGfx10 = {
+    ReadInSource, "WAIT_REG_MEM64: PAL gfx9_plus_merged_f32_mec_pm4_packets.h, Linux nvd.h"};
 constexpr Provenance kWaitGfx11 = {
     SeenOnHardware, "IREE physical_device_capabilities.c (WAIT_REG_MEM64 validated on gfx1100)"};
 constexpr Provenance kWaitOther = {Recalled, "no backend"};
 
-constexpr Target rdna2(std::uint8_t stepping, std::string_view name, std::string_view product) {
+constexpr Target rdna2(std::uint8_t stepping, std::string_view name, std::string_view product,
+                       const Ops* ops, const SdmaOps* sdma_ops) {
   return {{10, 3, stepping},
           name,
           product,
           Generation::Rdna2,
           wave_rdna(16, 1024),
-          dispatch_rdna(0, kTrapPresent),
+          dispatch_rdna(0, kTrapPresent,
+                        "gc_10_3_0_offset.h, PAL gfx9_plus_merged_offset.h, KFDTest Dispatch.cpp"),
           kScratchRdna2,
           kLds64K,
           kCacheRdna,
-          sdma_gcr(5, 2),
+          sdma_gcr(5, 2, "navi10_sdma_pkt_open.h, sdma_v5_2.c, ROCr amd_blit_sdma.cpp"),
           true,
           false,
-          kWaitOther,
-          nullptr,
-          nullptr};
+          kWaitGfx10,
+          ops,
+          sdma_ops};
 }
+constexpr const char* kDispatchGfx11Source = "gc_11_0_0_offset.h, KFDTest Dispatch.cpp";
 constexpr Target rdna3(std::uint8_t stepping, std::string_view name, std::string_view product,
                        WaveRow wave, std::uint32_t rsrc1_or, const Ops* ops,
                        const SdmaOps* sdma_ops, Provenance wait) {
@@ -192,11 +230,11 @@ constexpr Target rdna3(std::uint8_t stepping, std::string_view name, std::string
           product,
           Generation::Rdna3,
           wave,
-          dispatch_rdna(rsrc1_or, kTrapPresent),
+          dispatch_rdna(rsrc1_or, kTrapPresent, kDispatchGfx11Source),
           kScratchRdna3,
           kLds64K,
           kCacheRdna,
-          sdma_gcr(6, 0),
+          sdma_gcr(6, 0, kSdma6Source),
           true,
           false,
           wait,
@@ -209,11 +247,11 @@ constexpr Target rdna4(std::uint8_t stepping, std::string_view name, std::string
           product,
           Generation::Rdna4,
           wave_rdna(24, 1536),
-          dispatch_rdna(0, 0),
+          dispatch_rdna(0, 0, kDispatchGfx11Source),
           kScratchRdna4,
           kLds64K,
           kCacheRdna,
-          sdma_gcr(7, 0),
+          sdma_gcr(7, 0, kSdma6Source),
           true,
           false,
           kWaitOther,
@@ -231,12 +269,12 @@ constexpr Target kTargets[] = {
      kScratchCdna2,
      kLds64K,
      kCacheCdna2,
-     sdma4(0),
-     false,
+     sdma4(0, 30, "vega10_sdma_pkt_open.h, sdma_v4_0.c, ROCr sdma_registers.h, amd_gpu_agent.cpp"),
      true,
-     kWaitOther,
-     nullptr,
-     nullptr},
+     true,
+     kWaitGfx9,
+     &kMecOps,
+     &kSdma4Ops},
     {{9, 4, 2},
      "gfx942",
      "Instinct MI300X",
@@ -246,19 +284,19 @@ constexpr Target kTargets[] = {
      kScratchCdna3,
      kLds64K,
      kCacheCdna3,
-     sdma4(2),
+     sdma4(2, 22, "sdma_v4_4_2, ROCr sdma_registers.h, KFDTest SDMAPacket.cpp"),
      true,
      true,
-     kWaitGfx942,
+     kWaitGfx9,
      &kMecOps,
      &kSdma4Ops},
-    rdna2(0, "gfx1030", "Radeon RX 6800/6900 XT"),
-    rdna2(1, "gfx1031", "Radeon RX 6700 XT"),
-    rdna2(2, "gfx1032", "Radeon RX 6600 XT"),
-    rdna2(3, "gfx1033", "Van Gogh"),
-    rdna2(4, "gfx1034", "Radeon RX 6500 XT"),
-    rdna2(5, "gfx1035", "Rembrandt"),
-    rdna2(6, "gfx1036", "Raphael"),
+    rdna2(0, "gfx1030", "Radeon RX 6800/6900 XT", &kMecOps, &kSdma6Ops),
+    rdna2(1, "gfx1031", "Radeon RX 6700 XT", nullptr, nullptr),
+    rdna2(2, "gfx1032", "Radeon RX 6600 XT", nullptr, nullptr),
+    rdna2(3, "gfx1033", "Van Gogh", nullptr, nullptr),
+    rdna2(4, "gfx1034", "Radeon RX 6500 XT", nullptr, nullptr),
+    rdna2(5, "gfx1035", "Rembrandt", nullptr, nullptr),
+    rdna2(6, "gfx1036", "Raphael", nullptr, nullptr),
     rdna3(0, "gfx1100", "Radeon RX 7900 XTX", wave_rdna(24, 1536), kPriv, &kMecOps, &kSdma6Ops,
           kWaitGfx11),
     rdna3(1, "gfx1101", "Radeon RX 7800 XT", wave_rdna(24, 1536), kPriv, nullptr, nullptr,
@@ -318,7 +356,7 @@ const Target* find_target(std::string_view name) {
 }
 
 std::string_view supported_target_names() {
-  return "gfx942 gfx1100";
+  return "gfx90a gfx942 gfx1030 gfx1100";
 }
 
 bool override_allowed(GfxIp actual, const Target& as) {

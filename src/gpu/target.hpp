@@ -45,6 +45,9 @@ struct DispatchRow {
   Provenance provenance;
 };
 
+/// ArchitectedFlat: a register holds the base, hardware gives it to every wave. FlatScratchInit:
+/// the base is in user SGPRs, as an address and as a buffer descriptor, and kernels add their
+/// wave's offset.
 enum class ScratchScheme : std::uint8_t { ArchitectedFlat, FlatScratchInit };
 /// What TMPRING_SIZE.WAVES counts.
 enum class ScratchWaves : std::uint8_t { PerXcc, PerShaderEngine, PerChip };
@@ -54,6 +57,9 @@ struct ScratchRow {
   ScratchWaves waves;
   std::uint16_t wave_granule;  ///< bytes that one WAVESIZE unit means
   std::uint8_t wavesize_bits;
+  /// FlatScratchInit: last dword of the buffer descriptor that kernels get, without its index
+  /// stride, which is the kernel's wave size.
+  std::uint32_t descriptor_word3;
   Provenance provenance;
 };
 
@@ -74,6 +80,7 @@ struct CacheRow {
 
 struct SdmaRow {
   std::uint8_t major, minor, stepping;
+  std::uint8_t count_bits;  ///< of a linear copy's and a fill's byte count
   std::uint32_t copy_max_bytes, fill_max_bytes, write_max_dwords;
   std::uint32_t rect_max_x, rect_max_y, rect_max_z;  ///< elements per packet
   std::uint32_t rect_max_pitch, rect_max_slice;      ///< elements

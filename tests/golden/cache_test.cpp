@@ -4,8 +4,10 @@
 // Threading: single-threaded tests.
 //
 // Sources: clang's code for __scoped_atomic fences on gfx942 (buffer_wbl2 sc1, buffer_inv sc1 at
-// agent scope) and gfx1100; Linux soc15d.h and nvd.h for bit positions; IREE pm4_barrier_test.cc
-// for the shape; tinygrad commits 1798ce7e52 and 75678b2cbe for the rendezvous.
+// agent scope), gfx90a (buffer_wbinvl1_vol at agent scope; buffer_wbl2, buffer_invl2 at system
+// scope), gfx1030 (buffer_gl0_inv, buffer_gl1_inv) and gfx1100; KFDTest PM4Packet.cpp; Linux
+// soc15d.h and nvd.h for bit positions; IREE pm4_barrier_test.cc for the shape; tinygrad commits
+// 1798ce7e52 and 75678b2cbe for the rendezvous.
 #include "gpu/cache.hpp"
 
 #include <algorithm>
@@ -35,6 +37,11 @@ TEST(Cache, ReleaseTable) {
   EXPECT_EQ(release_bits(gfx1100(), Scope::None), 0u);
   EXPECT_EQ(release_bits(gfx1100(), Scope::Agent), 0u);
   EXPECT_EQ(release_bits(gfx1100(), Scope::System), kGl2Wb);
+  // One L2: nothing to write back before the edge of the GPU.
+  EXPECT_EQ(release_bits(gfx90a(), Scope::Agent), 0u);
+  EXPECT_EQ(release_bits(gfx90a(), Scope::System), kTcWb);
+  EXPECT_EQ(release_bits(gfx1030(), Scope::Agent), 0u);
+  EXPECT_EQ(release_bits(gfx1030(), Scope::System), kGl2Wb);
 }
 
 TEST(Cache, AcquireTable) {
@@ -44,6 +51,12 @@ TEST(Cache, AcquireTable) {
   EXPECT_EQ(acquire_bits(gfx1100(), Scope::None, false), 0u);
   EXPECT_EQ(acquire_bits(gfx1100(), Scope::Agent, false), kGlkInv | kGlvInv | kGl1Inv);
   EXPECT_EQ(acquire_bits(gfx1100(), Scope::System, false),
+            kGlkInv | kGlvInv | kGl1Inv | kGl2Inv | kGl2Wb);
+  EXPECT_EQ(acquire_bits(gfx90a(), Scope::None, false), 0u);
+  EXPECT_EQ(acquire_bits(gfx90a(), Scope::Agent, false), kTcl1 | kKcache);
+  EXPECT_EQ(acquire_bits(gfx90a(), Scope::System, false), kTc | kTcWb | kTcl1 | kKcache);
+  EXPECT_EQ(acquire_bits(gfx1030(), Scope::Agent, false), kGlkInv | kGlvInv | kGl1Inv);
+  EXPECT_EQ(acquire_bits(gfx1030(), Scope::System, false),
             kGlkInv | kGlvInv | kGl1Inv | kGl2Inv | kGl2Wb);
 }
 
@@ -57,6 +70,11 @@ TEST(Cache, ChangedCodeInvalidatesInstructionCaches) {
   // tinygrad's 0xc3f1 without the metadata cache (bits 4, 5) and the scalar write-back (bit 6),
   // which RDNA3 has no stores for.
   EXPECT_EQ(acquire_bits(gfx1100(), Scope::System, true), 0xC3F1u & ~0x70u);
+  // KFDTest's 0x28c00000 (AI) and 1<<14|1<<9|1<<8|1<<7|1 (NV) before a dispatch, and the L2 written
+  // back, without which it would lose other queues' dirty lines.
+  EXPECT_EQ(acquire_bits(gfx90a(), Scope::System, true), 0x28C00000u | kTcWb);
+  EXPECT_EQ(acquire_bits(gfx90a(), Scope::None, true), kTcl1 | kKcache | kIcache);
+  EXPECT_EQ(acquire_bits(gfx1030(), Scope::System, true), 0x4381u | kGl2Wb);
 }
 
 TEST(Cache, ReleaseInsideReleaseMem) {
@@ -65,6 +83,11 @@ TEST(Cache, ReleaseInsideReleaseMem) {
   EXPECT_EQ(release_mem_bits(gfx942(), Scope::System), 1u << 15);
   EXPECT_EQ(release_mem_bits(gfx1100(), Scope::Agent), 0u);
   EXPECT_EQ(release_mem_bits(gfx1100(), Scope::System), 1u << 21);
+  EXPECT_EQ(release_mem_bits(gfx90a(), Scope::Agent), 0u);
+  EXPECT_EQ(release_mem_bits(gfx90a(), Scope::System), 1u << 15);
+  // KFDTest's NV form has the same bit: 9 of the GCR bits that begin at 12.
+  EXPECT_EQ(release_mem_bits(gfx1030(), Scope::Agent), 0u);
+  EXPECT_EQ(release_mem_bits(gfx1030(), Scope::System), 1u << (12 + 9));
 }
 
 const Dwords kIdle = {0xC0004600, 0x407};
@@ -103,6 +126,13 @@ TEST(Cache, BarriersOnOneXcc) {
       barrier(gfx942(), 1, {.execute = true, .release = Scope::Agent, .acquire = Scope::Agent}),
       kIdle + acquire9(0x08C40000));
   expect_dwords(barrier(gfx942(), 1, {.code_changed = true}), acquire9(0x28C40000));
+  const Barrier agent{.execute = true, .release = Scope::Agent, .acquire = Scope::Agent};
+  const Barrier system{.execute = true, .release = Scope::System, .acquire = Scope::System};
+  expect_dwords(barrier(gfx90a(), 1, agent), kIdle + acquire9(0x08400000));
+  expect_dwords(barrier(gfx90a(), 1, system), kIdle + acquire9(0x08C40000));
+  expect_dwords(barrier(gfx90a(), 1, {.release = Scope::System}), kIdle + acquire9(0x00040000));
+  expect_dwords(barrier(gfx1030(), 1, agent), kIdle + acquire11(0x380));
+  expect_dwords(barrier(gfx1030(), 1, system), kIdle + acquire11(0xC380));
 }
 
 TEST(Cache, BarriersOnEightXccsJoinBetweenReleaseAndAcquire) {

@@ -4,7 +4,8 @@
 //
 // Sources: tinygrad ops_amd.py exec() (register order, initiators 0x8005 and 5, scratch sizes),
 // KFDTest Dispatch.cpp (TRAP_PRESENT, PRIV), LLVM AMDGPUUsage (user SGPR order, LDS granule,
-// preload), Mesa radv_emit_dispatch_packets (partial workgroups), gc_9_4_3 and gc_11_0_0 offsets.
+// preload), ROCr amd_aql_queue.cpp, Mesa aco and LLVM SIInstrInfo.cpp (scratch descriptors), Mesa
+// radv_emit_dispatch_packets (partial workgroups), gc_9_4_3 and gc_11_0_0 offsets.
 #include "gpu/dispatch.hpp"
 
 #include "golden.hpp"
@@ -79,6 +80,17 @@ TEST(Image, Gfx942OnKfdSetsTrapPresentOnly) {
   EXPECT_EQ(image.rsrc1, kRsrc1);
   EXPECT_EQ(image.rsrc2, kRsrc2 | 1u << 6);
   EXPECT_EQ(image.initiator, 0x5u);  // tinygrad
+}
+
+TEST(Image, Gfx90aAndGfx1030OnKfdSetTrapPresentOnly) {
+  EXPECT_EQ(image_of(gfx90a(), simple()).rsrc1, kRsrc1);
+  EXPECT_EQ(image_of(gfx90a(), simple()).rsrc2, kRsrc2 | 1u << 6);
+  EXPECT_EQ(image_of(gfx90a(), simple()).initiator, 0x5u);
+  const KernelImage wave32 = image_of(gfx1030(), simple(kPropWavefrontSize32));
+  EXPECT_EQ(wave32.rsrc1, kRsrc1);
+  EXPECT_EQ(wave32.rsrc2, kRsrc2 | 1u << 6);
+  EXPECT_EQ(wave32.initiator, 0x8005u);  // CS_W32_EN: KFDTest, PAL COMPUTE_DISPATCH_INITIATOR
+  EXPECT_EQ(image_of(gfx1030(), simple()).initiator, 0x5u);
 }
 
 TEST(Image, NothingIsAddedOnDrm) {
@@ -158,8 +170,18 @@ TEST(Dispatch, Rsrc3IsElsewhereOnGfx942) {
   EXPECT_EQ(hex(dwords).find("c0017600 00000228"), std::string::npos);
 }
 
-TEST(Dispatch, RepeatedOneCostsNineDwordsOnBothTargets) {
-  for (const Target* target : {&gfx942(), &gfx1100()}) {
+TEST(Dispatch, Rsrc3IsWhereKfdtestAndPalHaveIt) {
+  Stream cdna{gfx90a()}, rdna{gfx1030()};
+  EXPECT_NE(hex(cdna.dispatch(image_of(gfx90a(), simple()), grid(1, 64, 0x1000)))
+                .find("c0017600 0000022d 00000001"),
+            std::string::npos);
+  EXPECT_NE(hex(rdna.dispatch(image_of(gfx1030(), simple()), grid(1, 64, 0x1000)))
+                .find("c0017600 00000228 00000001"),
+            std::string::npos);
+}
+
+TEST(Dispatch, RepeatedOneCostsNineDwordsOnEveryTarget) {
+  for (const Target* target : {&gfx90a(), &gfx942(), &gfx1030(), &gfx1100()}) {
     Stream stream{*target, target == &gfx942() ? 8u : 1u};
     const KernelImage image = image_of(*target, simple());
     stream.dispatch(image, grid(1000, 256, 0x7F00'0000'1000));
@@ -286,6 +308,100 @@ TEST(Scratch, SizesMatchTinygrads) {
   ASSERT_TRUE(mi300.has_value());
   EXPECT_EQ(mi300->tmpring_size, 0x84C0u);
   EXPECT_EQ(mi300->bytes_per_xcc, 8192u * 38 * 32);
+}
+
+TEST(Scratch, SizesMatchRocrsFormula) {
+  // AqlQueue::FillComputeTmpRingSize: CUs times slots waves on the whole chip, units of 1 KiB.
+  const auto mi210 = scratch_needs(gfx90a(), 128, 64, 104, 32, 8);
+  ASSERT_TRUE(mi210.has_value());
+  EXPECT_EQ(mi210->tmpring_size, 104u * 32 | 8u << 12);
+  EXPECT_EQ(mi210->bytes_per_xcc, 8192u * 104 * 32);
+  const auto navi21 = scratch_needs(gfx1030(), 128, 32, 80, 32, 4);
+  ASSERT_TRUE(navi21.has_value());
+  EXPECT_EQ(navi21->tmpring_size, 80u * 32 | 4u << 12);
+  // Its assertion: WAVES divides by the number of shader engines, also where 12 bits cut it off.
+  EXPECT_EQ(scratch_needs(gfx90a(), 16, 64, 128, 32, 8)->tmpring_size & 0xFFF, 0xFF8u);
+}
+
+/// What a compiler asks for where scratch is not architected: all seven, 15 user SGPRs.
+KernelDescriptor scratch_by_sgprs(std::uint16_t extra = 0) {
+  KernelDescriptor kd = simple(static_cast<std::uint16_t>(
+      extra | kPropPrivateSegmentBuffer | kPropDispatchPtr | kPropQueuePtr | kPropDispatchId |
+      kPropFlatScratchInit | kPropPrivateSegmentSize));
+  kd.compute_pgm_rsrc2 = 15u << 1 | 1;
+  kd.private_segment_fixed_size = 128;
+  return kd;
+}
+DispatchArgs with_scratch(Va base) {
+  DispatchArgs args = grid(1, 64, 0x3'0000'0030);
+  args.dispatch_packet = 0x1'0000'0010;
+  args.queue = 0x2'0000'0020;
+  args.dispatch_id = 0x4'0000'0040;
+  args.scratch = {base, 0, 0x8D00, 8192};
+  return args;
+}
+
+TEST(Scratch, ByResourceDescriptorInAbiOrder) {
+  const auto user_data = [](const Target& target, std::uint16_t extra) {
+    Stream stream{target};
+    stream.dispatch(image_of(target, scratch_by_sgprs(extra)), with_scratch(0x7F12'3456'7000));
+    return Dwords(stream.state.user_data.begin(), stream.state.user_data.begin() + 15);
+  };
+  // SWIZZLE_ENABLE is bit 31 of the second dword (ROCr FillBufRsrcWord1), and NUM_RECORDS all ones
+  // (Mesa, LLVM, tinygrad). Last dword on gfx9: ADD_TID_ENABLE and INDEX_STRIDE 64, as Mesa and
+  // LLVM.
+  const Dwords rest = {0x10, 1, 0x20, 2, 0x30, 3, 0x40, 4, 0x34567000, 0x7F12, 128};
+  expect_dwords(user_data(gfx90a(), 0),
+                Dwords{0x34567000, 0x80007F12, ~0u, 1u << 23 | 3u << 21} + rest);
+  // ROCr FillBufRsrcWord3_Gfx10; INDEX_STRIDE, which it leaves to firmware, from Mesa.
+  const std::uint32_t rocr = 4 | 5 << 3 | 6 << 6 | 7 << 9 | 20 << 12 | 1 << 23 | 1 << 24 | 2 << 28;
+  expect_dwords(user_data(gfx1030(), kPropWavefrontSize32),
+                Dwords{0x34567000, 0x80007F12, ~0u, rocr | 2u << 21} + rest);
+  expect_dwords(user_data(gfx1030(), 0),
+                Dwords{0x34567000, 0x80007F12, ~0u, rocr | 3u << 21} + rest);
+  // tinygrad's 0x20c14000 for waves of 32 is that without selectors and resource level.
+  EXPECT_EQ((rocr | 2u << 21) & ~0xFFFu & ~(1u << 24), 0x20C14000u);
+}
+
+TEST(Scratch, SgprSchemeSetsTheRingSizeAndNoBaseRegister) {
+  for (const Target* target : {&gfx90a(), &gfx1030()}) {
+    Stream stream{*target};
+    const std::string text =
+        hex(stream.dispatch(image_of(*target, scratch_by_sgprs()), with_scratch(0x7F12'3456'7000)));
+    EXPECT_NE(text.find("c0004600 00000407 c0017600 00000218 00008d00"), std::string::npos) << text;
+    EXPECT_EQ(text.find("00000210"), std::string::npos) << text;
+    EXPECT_EQ(stream.state.scratch_word_count, 0) << "nothing awaits an address";
+    const QueueContext queue{target, 1, 0};
+    EXPECT_TRUE(emitted(4, [&](DwordWriter& w) {
+                  emit_scratch_base(w, queue, {0x10000, 0, 0x8D00, 8192});
+                }).empty());
+  }
+}
+
+TEST(Scratch, AddressesThatComeLaterFindTheirDwords) {
+  constexpr Va kBase = 0x7F12'3456'7000;
+  Stream late{gfx1030()}, early{gfx1030()};
+  const KernelImage image = image_of(gfx1030(), scratch_by_sgprs(kPropWavefrontSize32));
+  Dwords patched = late.dispatch(image, with_scratch(0));
+  ASSERT_EQ(late.state.scratch_word_count, 4);
+  for (const ScratchWord& word : late.state.scratch_words)
+    patched.at(word.position) = scratch_word(word.part, kBase);
+  expect_dwords(patched, early.dispatch(image, with_scratch(kBase)));
+  // The same kernel again: its SGPRs stand, nothing new waits for the address.
+  late.dispatch(image, with_scratch(0));
+  EXPECT_EQ(late.state.scratch_word_count, 0);
+}
+
+TEST(Scratch, AValueThatLooksLikeAMissingAddressIsNotTakenForOne) {
+  // A kernel whose first SGPRs are zero by themselves, then one that has scratch there.
+  Stream stream{gfx90a()};
+  KernelDescriptor kd = simple(kPropDispatchId);
+  kd.kernel_code_properties = kPropDispatchId;
+  kd.compute_pgm_rsrc2 = 2u << 1;
+  stream.dispatch(image_of(gfx90a(), kd), grid(1, 64, 0));
+  EXPECT_EQ(stream.state.user_data[0], 0u);
+  stream.dispatch(image_of(gfx90a(), scratch_by_sgprs()), with_scratch(0));
+  EXPECT_EQ(stream.state.scratch_word_count, 4);
 }
 
 TEST(Scratch, TooMuchIsRefusedWithTheLimit) {
@@ -433,7 +549,7 @@ TEST(Registers, OffsetsMatchTheKernelHeaders) {
   EXPECT_EQ(reg::ResourceLimits::kOffset, 0x2E15u);
   EXPECT_EQ(reg::TmpringSizeGfx9::kOffset, 0x2E18u);
   EXPECT_EQ(reg::RestartX::kOffset, 0x2E1Bu);
-  EXPECT_EQ(reg::PgmRsrc3Gfx11::kOffset, 0x2E28u);
+  EXPECT_EQ(reg::PgmRsrc3Gfx11::kOffset, 0x2E28u);  // PAL has it there for gfx10 too
   EXPECT_EQ(reg::PgmRsrc3Gfx9::kOffset, 0x2E2Du);
   EXPECT_EQ(reg::UserData0::kOffset, 0x2E40u);
 }

@@ -17,6 +17,12 @@ namespace kiln::gpu::golden {
 
 using Dwords = std::vector<std::uint32_t>;
 
+inline const Target& gfx90a() {
+  return *find_target("gfx90a");
+}
+inline const Target& gfx1030() {
+  return *find_target("gfx1030");
+}
 inline const Target& gfx942() {
   return *find_target("gfx942");
 }

@@ -204,6 +204,20 @@ TEST(Pm4, WaitMatchesIree) {
                 {0xC0079300, 0x15, 0x9ABCDEF0, 0x12345678, 7, 1, ~0u, ~0u, 0x80000004});
 }
 
+TEST(Pm4, WaitMatchesPal) {
+  // BuildWaitRegMem64: gfx10 sets optimize_ace_offload_mode (bit 31) too; the gfx9 packet, as of
+  // PAL of January 2018, keeps it reserved.
+  for (const auto& [target, last] :
+       {std::pair{&gfx90a(), 4u}, {&gfx942(), 4u}, {&gfx1030(), 0x80000004u}}) {
+    const QueueContext queue{target, 1, 0};
+    expect_dwords(emitted(kWaitDwords,
+                          [&](DwordWriter& w) {
+                            emit_wait(w, queue, {kAddress, 0x1'0000'0007, ~0ull, pm4::Compare::Ge});
+                          }),
+                  {0xC0079300, 0x15, 0x9ABCDEF0, 0x12345678, 7, 1, ~0u, ~0u, last});
+  }
+}
+
 TEST(Pm4, EveryXccWaitsForItself) {
   const QueueContext one{&gfx942(), 1, 0}, eight{&gfx942(), 8, 0x1000};
   const WaitOp wait{kAddress, 5, ~0ull, pm4::Compare::Eq};
@@ -229,6 +243,10 @@ TEST(Pm4, SignalOnOneXccIsTwoReleases) {
   expect_dwords(emit(gfx942(), Scope::System),
                 {0xC0064900, 0x00008514, 0x43000000, 0x1000, 0, 3, 2, 0,  //
                  0xC0064900, 0x00000514, 0x42000000, 0x2008, 0, 17, 0, 17});
+  // KFDTest InitPacketAI and InitPacketNV: the same event, selectors and layout.
+  expect_dwords(emit(gfx90a(), Scope::System), emit(gfx942(), Scope::System));
+  expect_dwords(emit(gfx1030(), Scope::System), emit(gfx1100(), Scope::System));
+  EXPECT_EQ(emit(gfx90a(), Scope::Agent)[1], 0x00000514u);
   // On gfx11 the L2 serves the whole device, on gfx942 only its XCC.
   EXPECT_EQ(emit(gfx1100(), Scope::Agent)[1], 0x00000514u);
   EXPECT_EQ(emit(gfx942(), Scope::Agent)[1], 0x00008514u);
@@ -258,6 +276,8 @@ TEST(Pm4, TimestampsMatchIreeAndTinygrad) {
                 {0xC0044000, 0x02012509, 0, 0, 0x9ABCDEF0, 0x12345678});
   expect_dwords(emit(gfx1100(), PipeStage::Top),
                 {0xC0044000, 0x00010209, 0, 0, 0x9ABCDEF0, 0x12345678});
+  expect_dwords(emit(gfx90a(), PipeStage::Top), emit(gfx942(), PipeStage::Top));
+  expect_dwords(emit(gfx1030(), PipeStage::Top), emit(gfx1100(), PipeStage::Top));
   // tinygrad timestamp(): data_sel 3, the GPU clock.
   expect_dwords(emit(gfx1100(), PipeStage::Bottom),
                 {0xC0064900, 0x514, 0x63000000, 0x9ABCDEF0, 0x12345678, 0, 0, 0});

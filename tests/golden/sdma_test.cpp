@@ -24,7 +24,7 @@ struct Sdma : testing::TestWithParam<const char*> {
   const SdmaOps& ops = *target.sdma_ops;
   bool new_format = target.sdma.major >= 5;
 };
-INSTANTIATE_TEST_SUITE_P(Targets, Sdma, testing::Values("gfx942", "gfx1100"));
+INSTANTIATE_TEST_SUITE_P(Targets, Sdma, testing::Values("gfx90a", "gfx942", "gfx1030", "gfx1100"));
 
 TEST_P(Sdma, CopyMatchesKfdtest) {
   expect_dwords(
@@ -34,8 +34,8 @@ TEST_P(Sdma, CopyMatchesKfdtest) {
 }
 
 TEST_P(Sdma, CopiesAreSplitAtTheCountFieldsLimit) {
-  // 22 bits before SDMA 5 (ROCr kMaxSize_ 0x3fffe0), 30 bits after.
-  const std::uint64_t most = new_format ? 0x3FFFFFE0 : 0x3FFFE0;
+  // 22 bits on gfx942 (ROCr kMaxSize_ 0x3fffe0), 30 on the others (GpuAgent::CreateBlitSdma).
+  const std::uint64_t most = target.name == "gfx942" ? 0x3FFFE0 : 0x3FFFFFE0;
   EXPECT_EQ(target.sdma.copy_max_bytes, most);
   EXPECT_EQ(sdma_copy_dwords(target, 0), 0u);
   EXPECT_EQ(sdma_copy_dwords(target, most), 7u);

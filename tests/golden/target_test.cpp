@@ -13,7 +13,7 @@
 namespace kiln::gpu::golden {
 namespace {
 
-TEST(Targets, AllFifteenAreFoundAndTwoHaveABackend) {
+TEST(Targets, AllFifteenAreFoundAndFourHaveABackend) {
   const char* const names[] = {"gfx90a",  "gfx942",  "gfx1030", "gfx1031", "gfx1032",
                                "gfx1033", "gfx1034", "gfx1035", "gfx1036", "gfx1100",
                                "gfx1101", "gfx1102", "gfx1103", "gfx1200", "gfx1201"};
@@ -26,7 +26,9 @@ TEST(Targets, AllFifteenAreFoundAndTwoHaveABackend) {
     EXPECT_EQ(target->name, name);
     EXPECT_EQ(to_string(target->ip), name);
     EXPECT_EQ(target, find_target(std::string_view(name)));
-    EXPECT_EQ(target->supported(), target->name == "gfx942" || target->name == "gfx1100") << name;
+    EXPECT_EQ(target->supported(), target->name == "gfx90a" || target->name == "gfx942" ||
+                                       target->name == "gfx1030" || target->name == "gfx1100")
+        << name;
     EXPECT_EQ(target->supported(), target->sdma_ops != nullptr);
   }
 }
@@ -64,9 +66,49 @@ TEST(Targets, ValuesFromTheirSources) {
   EXPECT_EQ(gfx1100().wave.vgpr_total_wave64, 768);
   EXPECT_EQ(gfx942().wave.vgpr_granule_wave64, 8);
   EXPECT_EQ(gfx942().wave.vgpr_total_wave64, 512);
+  // Linux sdma_v4_0.c (4.4.0: 1 << 30), sdma_v4_4_2.c (0x400000), sdma_v5_2.c (1 << 30).
+  EXPECT_EQ(gfx90a().sdma.count_bits, 30);
+  EXPECT_EQ(gfx942().sdma.count_bits, 22);
+  EXPECT_EQ(gfx1030().sdma.count_bits, 30);
+  for (const Target& target : targets()) {
+    EXPECT_LE(target.sdma.copy_max_bytes, 1u << target.sdma.count_bits) << target.name;
+    EXPECT_LE(target.sdma.fill_max_bytes, 1u << target.sdma.count_bits) << target.name;
+  }
   // KFD sets SE4..7 of the thread management registers per XCC.
   EXPECT_LE(gfx942().dispatch.forbidden_first, 0x2E27u);
   EXPECT_GE(gfx942().dispatch.forbidden_last, 0x2E27u);
+}
+
+TEST(Targets, Gfx90aFromItsSources) {
+  EXPECT_EQ(gfx90a().dispatch.rsrc3_register, 0x2E2Du);  // KFDTest Dispatch.cpp
+  EXPECT_EQ(gfx90a().dispatch.forbidden_first, 0u);
+  EXPECT_TRUE(gfx90a().dispatch.kernarg_preload);
+  EXPECT_EQ(gfx90a().cache.l2_domain, L2Domain::Device);
+  EXPECT_FALSE(gfx90a().cache.sdma_through_l2);
+  EXPECT_EQ(gfx90a().ring_format(1), RingFormat::Pm4);
+  EXPECT_EQ(gfx90a().wave.default_size, 64);
+  EXPECT_FALSE(gfx90a().wave.wave32);
+  EXPECT_EQ(gfx90a().wave.vgpr_granule_wave64, 8);
+  EXPECT_EQ(gfx90a().wave.vgpr_total_wave64, 512);
+  EXPECT_EQ(gfx90a().scratch.scheme, ScratchScheme::FlatScratchInit);
+  EXPECT_FALSE(gfx90a().sdma.gcr);
+}
+
+TEST(Targets, Gfx1030FromItsSources) {
+  EXPECT_EQ(gfx1030().dispatch.rsrc3_register, 0x2E28u);  // PAL, libdrm shader_test_util.c (0x228)
+  EXPECT_EQ(gfx1030().dispatch.kfd_rsrc1_or, 0u) << "PRIV is gfx11's";
+  EXPECT_FALSE(gfx1030().dispatch.kernarg_preload);
+  EXPECT_EQ(gfx1030().cache.flavour, CacheFlavour::GcrCntl);
+  EXPECT_TRUE(gfx1030().cache.sdma_through_l2);
+  EXPECT_EQ(gfx1030().ring_format(1), RingFormat::Pm4);
+  EXPECT_EQ(gfx1030().wave.default_size, 32);
+  // LLVM getVGPRAllocGranule and getTotalNumVGPRs for GFX10_3.
+  EXPECT_EQ(gfx1030().wave.vgpr_granule_wave32, 16);
+  EXPECT_EQ(gfx1030().wave.vgpr_granule_wave64, 8);
+  EXPECT_EQ(gfx1030().wave.vgpr_total_wave32, 1024);
+  EXPECT_EQ(gfx1030().scratch.scheme, ScratchScheme::FlatScratchInit);
+  EXPECT_EQ(gfx1030().sdma.fence_mtype, 3);
+  EXPECT_TRUE(gfx1030().sdma.gcr);
 }
 
 TEST(Aql, HeadersMatchTinygrad) {
