@@ -29,16 +29,13 @@ constexpr int kCannotRun = 126, kNotFound = 127, kUsage = 2;
 void list() {
   printf("%-9s %-16s %-8s %s\n", "PRODUCT", "CHIP", "TARGET", "DESCRIPTION");
   for (const vgpu::ChipSpec& chip : vgpu::all_chips()) {
-    std::string aliases;
-    // The chip's name is the last alias, further products stand before it.
+    std::string also;  // further products
     for (const std::string_view alias : chip.aliases)
-      if (!alias.empty()) aliases = std::string(alias);
-    std::string also;
-    for (const std::string_view alias : chip.aliases)
-      if (!alias.empty() && alias != aliases) also += ", also " + std::string(alias);
-    printf("%-9s %-16s %-8s %s, %u CUs, %llu MiB%s\n", chip.product.data(), aliases.c_str(),
+      if (!alias.empty() && alias != chip.name()) also += ", also " + std::string(alias);
+    printf("%-9s %-16s %-8s %s, %u CUs, %llu MiB%s%s\n", chip.product.data(), chip.name().data(),
            gpu::to_string(chip.gfx_ip).c_str(), chip.marketing_name.data(), chip.cu_count,
-           static_cast<unsigned long long>(chip.vram_bytes >> 20), also.c_str());
+           static_cast<unsigned long long>(chip.vram_bytes >> 20), also.c_str(),
+           chip.topology_only ? "; topology only, no queues" : "");
   }
 }
 

@@ -25,6 +25,9 @@ constexpr std::uint64_t kMiB = 1024 * 1024;
 // of 64 bits (12..13 = 2). A published RX 7900 XTX shows 0x2807a280: this and the bits of SVM and
 // the debugger, which are absent here because the driver played is built without them.
 constexpr std::uint32_t kCapability = 1u << 7 | 2u << 8 | 2u << 12;
+// Memory and SRAM with ECC, and events of it (hsakmttypes.h HSA_CAPABILITY): ROCr's "sramecc+",
+// which published rocminfo outputs of these cards show.
+constexpr std::uint32_t kEcc = 1u << 20 | 1u << 21 | 1u << 26;
 // Watch address mask bits 7..29 (kfd_topology.c); bit 10: dispatch information always valid, gfx11.
 constexpr std::uint32_t kDebugProp = 7u | 29u << 4;
 // amdgpu_drm.h; 145 is GC 11.0.0.
@@ -75,7 +78,7 @@ constexpr ChipSpec kChips[] = {
         .pci_revision = 0,
         .mec_firmware = 192,
         .sdma_firmware = 25,
-        .capability = kCapability | 1u << 22,  // ASIC revision 1
+        .capability = kCapability | kEcc | 1u << 22,  // ASIC revision 1
         .debug_prop = kDebugProp,
         .unique_id = 0x5c8f2b1d7a3e9001ull,
         .xgmi = true,
@@ -173,7 +176,7 @@ constexpr ChipSpec kChips[] = {
         .pci_revision = 2,
         .mec_firmware = 71,
         .sdma_firmware = 8,
-        .capability = kCapability | 1u << 22,
+        .capability = kCapability | kEcc | 1u << 22,
         .debug_prop = kDebugProp,
         .unique_id = 0x2b7c90d4e1f35002ull,
         .xgmi = true,
@@ -273,11 +276,19 @@ QueueSizes queue_sizes(const ChipSpec& chip) {
 }
 
 std::span<const ChipSpec> all_chips() {
-  return kChips;
+  static const std::vector<ChipSpec> all = [] {
+    std::vector<ChipSpec> chips(std::begin(kChips), std::end(kChips));
+    for (const ChipSpec& chip : topology_only_chips()) {
+      chips.push_back(chip);
+      chips.back().topology_only = true;
+    }
+    return chips;
+  }();
+  return all;
 }
 
 const ChipSpec* find_chip(std::string_view name) {
-  for (const ChipSpec& chip : kChips) {
+  for (const ChipSpec& chip : all_chips()) {
     if (same_name(name, chip.product) || same_name(name, gpu::to_string(chip.gfx_ip))) return &chip;
     for (std::string_view alias : chip.aliases)
       if (!alias.empty() && same_name(name, alias)) return &chip;
@@ -287,12 +298,13 @@ const ChipSpec* find_chip(std::string_view name) {
 
 std::string chip_names() {
   std::string text;
-  for (const ChipSpec& chip : kChips) {
+  for (const ChipSpec& chip : all_chips()) {
     if (!text.empty()) text += ", ";
     text += chip.product;
     for (std::string_view alias : chip.aliases)
       if (!alias.empty()) (text += " = ") += alias;
     text += " = " + gpu::to_string(chip.gfx_ip);
+    if (chip.topology_only) text += " (no queues)";
   }
   return text;
 }

@@ -61,7 +61,15 @@ struct ChipSpec {
   std::uint64_t unique_id;               ///< of the first such GPU; the n-th adds n
   bool xgmi;                             ///< linked to its neighbours by XGMI, else PCIe
   std::uint32_t gb_addr_config;
+  bool topology_only = false;  ///< shown, and refused by name where a queue is asked for
 
+  /// The chip's own name, the last of the aliases.
+  std::string_view name() const {
+    std::string_view last;
+    for (const std::string_view alias : aliases)
+      if (!alias.empty()) last = alias;
+    return last;
+  }
   std::uint32_t cu_per_xcc() const { return cu_count / xcc_count; }
   std::uint32_t simd_count() const { return cu_count * simd_per_cu; }
   std::uint32_t array_count() const { return shader_engines * arrays_per_engine; }
@@ -84,6 +92,8 @@ inline constexpr std::uint64_t kSharedAperture = 0x1000000000000ull;
 inline constexpr std::uint64_t kPrivateAperture = 0x2000000000000ull;
 
 std::span<const ChipSpec> all_chips();
+/// Those of them that run nothing (chips_topology_only.cpp).
+std::span<const ChipSpec> topology_only_chips();
 /// By product, alias or target name ("gfx1100"), any case; null if unknown.
 const ChipSpec* find_chip(std::string_view name);
 /// "mi300x (gfx942), navi31 = rx7900xtx (gfx1100), ..." for messages and --list.

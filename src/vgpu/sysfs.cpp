@@ -195,13 +195,14 @@ void Sysfs::add_caches(const std::string& node, const ChipSpec& chip) {
     map.back() = '\n';
     files_[node + "/caches/" + std::to_string(index++) + "/properties"] = lines.text() + map;
   };
-  const std::uint32_t physical = chip.array_count() * chip.cu_per_array;
   for (std::uint32_t cu = 0; cu < chip.cu_count; ++cu)
     add(1, chip.vl1_kb, chip.vl1_line, kCacheData, cu, 1);
   for (const auto& [kb, type] :
        {std::pair{chip.sl1i_kb, kCacheInstruction}, std::pair{chip.sl1d_kb, kCacheData}})
-    for (std::uint32_t cu = 0; cu < physical; cu += chip.cu_per_scalar_cache)
-      add(1, kb, chip.scalar_line, type, cu, chip.cu_per_scalar_cache);
+    for (std::uint32_t array = 0; array < chip.array_count(); ++array)
+      for (std::uint32_t cu = 0; cu < chip.cu_per_array; cu += chip.cu_per_scalar_cache)
+        add(1, kb, chip.scalar_line, type, array * chip.cu_per_array + cu,
+            std::min(chip.cu_per_scalar_cache, chip.cu_per_array - cu));
   if (chip.gl1_kb != 0)
     for (std::uint32_t array = 0; array < chip.array_count(); ++array)
       add(1, chip.gl1_kb, chip.vl1_line, kCacheData, array * chip.cu_per_array, chip.cu_per_array);
@@ -245,9 +246,7 @@ void Sysfs::add_gpu_node(Machine& machine, VirtualGpu& gpu) {
   files_[node + "/gpu_id"] = number_line(gpu.gpu_id());
   // Chips found by their discovery table have no name of their own (kfd_device.c).
   const bool discovered = chip.gc.major >= 11 || chip.gc == IpVersion{9, 4, 3};
-  files_[node + "/name"] =
-      discovered ? "ip discovery\n"
-                 : std::string(chip.gc.major == 10 ? "sienna_cichlid" : "aldebaran") + "\n";
+  files_[node + "/name"] = discovered ? "ip discovery\n" : std::string(chip.name()) + "\n";
   const std::string caches = node + "/caches/";
   const auto cache_files = std::ranges::count_if(
       files_, [&](const auto& file) { return file.first.starts_with(caches); });
