@@ -176,9 +176,9 @@ int info(VirtualGpu& gpu, void* data) {
 
 }  // namespace
 
-int drm_ioctl(Machine&, VirtualGpu& gpu, unsigned long request, void* argument) {
+int drm_ioctl(VirtualGpu& gpu, DrmGem& gem, OpenFile& file, unsigned long request, void* argument) {
   // drm_ioctl.c: by number; the size copied is the caller's, the rest reads as zero.
-  alignas(8) std::array<std::byte, 256> data{};
+  alignas(8) std::array<std::byte, 512> data{};
   const std::size_t bytes = std::min<std::size_t>(_IOC_SIZE(request), data.size());
   const auto user = reinterpret_cast<std::uint64_t>(argument);
   if (_IOC_TYPE(request) != DRM_IOCTL_BASE) return -ENOTTY;
@@ -198,8 +198,9 @@ int drm_ioctl(Machine&, VirtualGpu& gpu, unsigned long request, void* argument) 
     case _IOC_NR(DRM_IOCTL_AMDGPU_INFO):
       result = info(gpu, data.data());
       break;
-    default:
-      break;  // contexts, command submission, GEM: this driver serves compute by KFD
+    default:  // contexts and command submission are not served: compute goes by KFD
+      result = gem.ioctl(file, _IOC_NR(request), data.data());
+      break;
   }
   if ((_IOC_DIR(request) & _IOC_READ) != 0 && !copy_to_user(user, data.data(), bytes))
     return -EFAULT;

@@ -16,11 +16,7 @@ namespace kiln::vgpu {
 
 namespace uapi = kmd::uapi;
 
-namespace {
-
-constexpr std::uint64_t kFakeOffsets = std::uint64_t{1} << 46;  // above every region
-
-}  // namespace
+namespace {}  // namespace
 
 // One row an ioctl: the number it has, the KFD minor it came with, what runs.
 const KfdNode::Command KfdNode::kCommands[] = {
@@ -72,13 +68,12 @@ const KfdNode::Command KfdNode::kCommands[] = {
 KfdNode::KfdNode(Machine& machine, FileTable& files, EnginesFactory make_engines)
     : machine_(machine),
       files_(files),
-      make_engines_(std::move(make_engines)),
-      next_fake_offset_(kFakeOffsets) {
+      buffers_(machine, files),
+      make_engines_(std::move(make_engines)) {
   for (std::size_t index = 0; index < machine.gpu_count(); ++index) {
     VirtualGpu& gpu = machine.gpu(index);
     engines_.push_back(
         std::make_unique<GpuEngines>(*this, gpu, machine.spec().engine, make_engines_));
-    buffers_.emplace_back();
     const ChipSpec& chip = gpu.chip();
     sdma_slots_.emplace_back((chip.sdma_engines + chip.sdma_xgmi_engines) *
                              chip.sdma_queues_per_engine);
@@ -137,8 +132,10 @@ void KfdNode::end_process(KfdProcess& process) {
       device.attachments.erase(va);
     }
   }
-  for (std::size_t index = 0; index < process.device_count(); ++index)
-    process.device_at(index).handles.clear();
+  for (std::size_t index = 0; index < process.device_count(); ++index) {
+    ProcessDevice& device = process.device_at(index);
+    while (!device.handles.empty()) drop_handle(device, device.handles.begin()->first);
+  }
 }
 
 void KfdNode::release(OpenFile& file) {
@@ -238,21 +235,14 @@ int KfdNode::mmap(OpenFile& file, std::uint64_t bytes, std::uint64_t offset, Mma
   return 0;
 }
 
-int KfdNode::mmap_buffer(OpenFile& file, std::uint64_t bytes, std::uint64_t offset,
-                         MmapTarget* target) {
+std::shared_ptr<AddressSpace> KfdNode::compute_space(std::uint64_t drm_file) {
   std::lock_guard lock(table_mutex_);
-  const auto found = buffers_[file.gpu].find(offset);
-  // drm_gem_mmap looks for the very start of a buffer.
-  if (found == buffers_[file.gpu].end()) return -EINVAL;
-  const Buffer& buffer = found->second;
-  if (buffer.drm_file != file.id) return -EACCES;  // drm_vma_node_is_allowed
-  if (bytes > buffer.bytes) return -EINVAL;
-  const std::shared_ptr<Backing> backing = buffer.backing.lock();
-  if (backing == nullptr) return -EINVAL;
-  if (buffer.user_memory || !backing->storage) return -EPERM;  // amdgpu_gem_object_mmap
-  target->fd = backing->export_fd >= 0 ? backing->export_fd : backing->gpu->region().fd();
-  target->offset = backing->export_fd >= 0 ? 0 : backing->storage->offset;
-  return 0;
+  for (auto& [token, process] : processes_)
+    for (std::size_t index = 0; index < process->device_count(); ++index) {
+      ProcessDevice& device = process->device_at(index);
+      if (device.drm_file == drm_file) return {process, &device.space};
+    }
+  return nullptr;
 }
 
 }  // namespace kiln::vgpu

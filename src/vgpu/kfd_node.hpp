@@ -44,25 +44,15 @@ struct OpenFile {
 };
 
 /// What the ioctls need of the descriptor table (os.*).
-class FileTable {
+class FileTable : public MappingTable {
  public:
-  virtual ~FileTable() = default;
   /// The render node open as `fd`; null for anything else.
   virtual std::shared_ptr<OpenFile> render_file(int fd) = 0;
-  /// The bytes at `offset` of a GPU's region have moved to the file `fd`: mappings that the client
-  /// has of them must follow.
-  virtual void rebind(VirtualGpu& gpu, std::uint64_t offset, std::uint64_t bytes, int fd) = 0;
 };
 
 /// The engines of one GPU, made with its first queue, and the answer to what they report
 /// (kfd_engines.*).
 class GpuEngines;
-
-/// Where an mmap of a virtual file goes.
-struct MmapTarget {
-  int fd = -1;
-  std::uint64_t offset = 0;
-};
 
 class KfdNode {
  public:
@@ -76,10 +66,15 @@ class KfdNode {
   void release(OpenFile& file);
   int ioctl(OpenFile& file, unsigned long request, void* argument);
   int mmap(OpenFile& file, std::uint64_t bytes, std::uint64_t offset, MmapTarget* target);
-  /// mmap of a buffer at the render node (amdgpu_gem.c, drm_gem.c).
-  int mmap_buffer(OpenFile& file, std::uint64_t bytes, std::uint64_t offset, MmapTarget* target);
   /// User memory goes away: what GPUs have mapped of it must not be reached any more.
   void host_unmapped(std::uint64_t address, std::uint64_t bytes);
+  /// User memory is there again after a change of protection.
+  void host_restored(std::uint64_t address, std::uint64_t bytes);
+
+  BufferTable& buffers() { return buffers_; }
+  /// The address space that ACQUIRE_VM gave to an open render node, with the process that it keeps
+  /// alive; null without one.
+  std::shared_ptr<AddressSpace> compute_space(std::uint64_t drm_file);
 
   /// For reports of engines; null once the process has ended.
   std::shared_ptr<KfdProcess> process_by_token(std::uint64_t token);
@@ -91,12 +86,6 @@ class KfdNode {
     unsigned long request;
     std::uint32_t since;  ///< KFD minor
     int (KfdNode::*run)(OpenFile&, KfdProcess&, void*);
-  };
-  struct Buffer {  ///< an mmap offset of a render node
-    std::uint64_t drm_file = 0;
-    std::uint64_t bytes = 0;
-    std::weak_ptr<Backing> backing;
-    bool user_memory = false;
   };
   static const Command kCommands[];
 
@@ -144,7 +133,10 @@ class KfdNode {
   int map_one(Allocation& allocation, ProcessDevice& device);
   int unmap_one(Allocation& allocation, ProcessDevice& device);
   std::uint64_t add_handle(ProcessDevice& owner, std::unique_ptr<Allocation> allocation);
-  std::shared_ptr<Backing> find_dmabuf(int fd, int* error);
+  void drop_handle(ProcessDevice& owner, std::uint32_t number);
+  static Mapping mapping_of(const Allocation& allocation, const ProcessDevice& device, Va va);
+  template <class Visit>
+  void for_each_user_mapping(std::uint64_t address, std::uint64_t bytes, Visit visit);
   int hold(ProcessDevice& device, Va address, std::uint64_t bytes, QueueRecord* queue);
   int hold_queue_buffers(ProcessDevice& device, const kmd::uapi::CreateQueue& args,
                          QueueRecord* queue);
@@ -156,6 +148,7 @@ class KfdNode {
 
   Machine& machine_;
   FileTable& files_;
+  BufferTable buffers_;
   std::atomic<std::uint32_t> user_buffers_{0};  ///< allocations ever made of user memory
   EnginesFactory make_engines_;
   std::vector<std::unique_ptr<GpuEngines>> engines_;  ///< by GPU, for the machine's life
@@ -164,10 +157,7 @@ class KfdNode {
   std::map<std::uint64_t, std::shared_ptr<KfdProcess>> processes_;
   std::uint64_t next_token_ = 1;
   std::shared_ptr<KfdProcess> primary_;
-  std::vector<std::map<std::uint64_t, Buffer>> buffers_;     ///< by GPU: mmap offset -> buffer
-  std::uint64_t next_fake_offset_;                           ///< of buffers outside the region
-  std::map<std::uint64_t, std::weak_ptr<Backing>> dmabufs_;  ///< by inode
-  std::vector<std::vector<bool>> sdma_slots_;                ///< by GPU
+  std::vector<std::vector<bool>> sdma_slots_;  ///< by GPU
 };
 
 }  // namespace kiln::vgpu

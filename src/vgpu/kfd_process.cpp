@@ -1,20 +1,6 @@
 #include "vgpu/kfd_process.hpp"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 namespace kiln::vgpu {
-
-Backing::~Backing() {
-  if (storage && export_fd >= 0) {
-    // The place in the GPU's mapping goes back to the GPU's own file before it is reused.
-    ::mmap(host, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
-           gpu->region().fd(), static_cast<off_t>(storage->offset));
-    ::madvise(host, bytes, MADV_DONTFORK);
-  }
-  if (export_fd >= 0) ::close(export_fd);
-  if (storage) gpu->free(*storage);
-}
 
 KfdProcess::KfdProcess(Machine& machine, std::uint64_t token_, bool primary_, bool event_ages)
     : events(event_ages), token(token_), primary(primary_) {

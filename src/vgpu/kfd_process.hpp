@@ -11,10 +11,10 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <set>
 #include <vector>
 
+#include "vgpu/buffers.hpp"
 #include "vgpu/kfd_events.hpp"
 #include "vgpu/machine.hpp"
 #include "vgpu/memory.hpp"
@@ -22,22 +22,6 @@
 namespace kiln::vgpu {
 
 class KfdNode;
-
-/// Bytes behind one or several allocations (several after an import). Gives VRAM or GTT back at the
-/// end. `export_fd` >= 0: the bytes live in that file, mapped into their place in the GPU's region.
-struct Backing {
-  VirtualGpu* gpu = nullptr;
-  std::optional<Storage> storage;  ///< none: user memory, doorbells, the MMIO page
-  std::byte* host = nullptr;
-  std::uint64_t bytes = 0;
-  int export_fd = -1;
-  std::uint64_t export_inode = 0;
-
-  Backing() = default;
-  ~Backing();
-  Backing(const Backing&) = delete;
-  Backing& operator=(const Backing&) = delete;
-};
 
 /// One handle of ALLOC_MEMORY_OF_GPU or IMPORT_DMABUF.
 struct Allocation {
@@ -77,8 +61,8 @@ struct QueueRecord {
 /// kfd_process_device: one process on one GPU.
 struct ProcessDevice {
   VirtualGpu* gpu = nullptr;
-  AddressSpace space;          ///< safe from any thread
-  std::uint64_t drm_file = 0;  ///< the render node whose VM was acquired; 0: none
+  AddressSpace space;                      ///< safe from any thread
+  std::atomic<std::uint64_t> drm_file{0};  ///< the render node whose VM was acquired; 0: none
   std::map<std::uint32_t, std::unique_ptr<Allocation>> handles;
   std::uint32_t next_handle = 1;
   std::map<Va, Attachment> attachments;

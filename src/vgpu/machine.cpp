@@ -16,6 +16,11 @@ namespace {
 
 constexpr std::uint64_t kHugePage = 2ull << 20;
 
+/// VRAM_AVAILABLITY_ALIGN of amdgpu_amdkfd_gpuvm.c.
+constexpr std::uint64_t pieces(std::uint64_t bytes) {
+  return (bytes + kHugePage - 1) / kHugePage * kHugePage;
+}
+
 std::uint64_t host_memory_bytes() {
   struct sysinfo info{};
   if (sysinfo(&info) != 0) return 8ull << 30;
@@ -138,7 +143,10 @@ bool VirtualGpu::allocate(Domain domain, std::uint64_t bytes, Storage* storage) 
                                   : bytes >= 65536   ? 65536
                                                      : kPageBytes;
   RangeAllocator& from = domain == Domain::Vram ? vram_ : gtt_;
+  // amdgpu_amdkfd_reserve_mem_limit: not from what page tables may need.
+  if (domain == Domain::Vram && from.free_bytes() < bytes + page_tables_) return false;
   if (!from.allocate(bytes, alignment, &storage->offset)) return false;
+  if (domain == Domain::Vram) vram_pieces_ += pieces(bytes);
   storage->domain = domain;
   storage->gpu = index_;
   storage->bytes = bytes;
@@ -146,8 +154,15 @@ bool VirtualGpu::allocate(Domain domain, std::uint64_t bytes, Storage* storage) 
   return true;
 }
 
+std::uint64_t VirtualGpu::available_vram() const {
+  // amdgpu_amdkfd_get_available_memory
+  const std::uint64_t used = vram_pieces_ + page_tables_;
+  return used < vram_bytes_ ? (vram_bytes_ - used) / kHugePage * kHugePage : 0;
+}
+
 void VirtualGpu::free(const Storage& storage) {
   region_->discard(storage.offset, storage.bytes);
+  if (storage.domain == Domain::Vram) vram_pieces_ -= pieces(storage.bytes);
   (storage.domain == Domain::Vram ? vram_ : gtt_).free(storage.offset, storage.bytes);
 }
 
@@ -164,6 +179,13 @@ Result<std::unique_ptr<Machine>> Machine::create(MachineSpec spec) {
     KILN_ASSIGN(auto region, Region::create("kiln-vgpu-memory", vram + gtt));
     machine->gpus_.emplace_back(new VirtualGpu(chip, index, vram, gtt, std::move(region)));
   }
+  // ESTIMATE_PT_SIZE (amdgpu_amdkfd_gpuvm.c) of all memory that GPUs can reach, at least
+  // AMDGPU_VM_RESERVED_VRAM; never much of the little that tests ask for.
+  std::uint64_t reachable = host_memory_bytes();
+  for (auto& gpu : machine->gpus_) reachable += gpu->vram_bytes();
+  for (auto& gpu : machine->gpus_)
+    gpu->page_tables_ =
+        std::min(std::max<std::uint64_t>(reachable >> 14, 8ull << 20), gpu->vram_bytes() / 8);
   return machine;
 }
 

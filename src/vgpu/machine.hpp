@@ -4,6 +4,7 @@
 // Threading: everything here is safe from any thread.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -74,8 +75,8 @@ class RangeAllocator {
 
 enum class Domain : std::uint8_t { Vram, Gtt };
 
-/// Memory of one allocation. `own` is set once it was exported: then it lives in its own file and
-/// only its place in the GPU's mapping stays the same.
+/// Memory of one allocation. Once exported it lives in a file of its own (buffers.hpp) and only its
+/// place in the GPU's mapping stays the same.
 struct Storage {
   Domain domain = Domain::Vram;
   std::uint32_t gpu = 0;
@@ -106,6 +107,8 @@ class VirtualGpu {
   void free(const Storage& storage);
   std::uint64_t free_vram() const { return vram_.free_bytes(); }
   std::uint64_t free_gtt() const { return gtt_.free_bytes(); }
+  /// What AVAILABLE_MEMORY says: every allocation counts whole pieces of 2 MiB.
+  std::uint64_t available_vram() const;
 
  private:
   friend class Machine;
@@ -115,6 +118,8 @@ class VirtualGpu {
   const ChipSpec* chip_;
   std::uint32_t index_, gpu_id_, pci_bus_;
   std::uint64_t vram_bytes_, gtt_bytes_;
+  std::uint64_t page_tables_ = 0;  ///< VRAM kept back for them
+  std::atomic<std::uint64_t> vram_pieces_{0};
   std::unique_ptr<Region> region_;
   RangeAllocator vram_, gtt_;
 };

@@ -38,21 +38,26 @@ Result<std::unique_ptr<VirtualOs>> VirtualOs::create(MachineSpec spec,
   std::unique_ptr<VirtualOs> os(new VirtualOs(std::move(machine)));
   FileTable& files = *os;
   os->node_ = std::make_unique<KfdNode>(*os->machine_, files, std::move(make_engines));
+  os->gem_ = std::make_unique<DrmGem>(*os->machine_, *os->node_);
   return os;
 }
 
 VirtualOs::~VirtualOs() {
   if (in_child()) {
     // The threads of the engines stayed behind in the parent, and locks may be held for ever.
+    (void)gem_.release();
     (void)node_.release();
     (void)machine_.release();
+    (void)new Mappings(std::move(mappings_));
     return;
   }
   // What the driver above kept for the whole process goes first: it may still call in.
   driver_state.reset();
+  gem_.reset();
   node_.reset();
   for (const auto& [address, mapping] : mappings_)
     ::munmap(reinterpret_cast<void*>(address), mapping.length);
+  mappings_.clear();
   for (const auto& [fd, file] : files_) ::close(fd);
 }
 
@@ -140,7 +145,7 @@ int VirtualOs::close(int fd) {
       if (auto node = files_.extract(fd); !node.empty()) gone = std::move(node.mapped());
       for (const auto& [other, file] : files_) last = last && file != gone;
     }
-    if (gone != nullptr && gone->is_kfd && last) node_->release(*gone);
+    if (gone != nullptr && last) gone->is_kfd ? node_->release(*gone) : gem_->release(*gone);
   }
   return ::close(fd) == 0 ? 0 : -errno;
 }
@@ -150,8 +155,8 @@ int VirtualOs::ioctl(int fd, unsigned long request, void* argument) {
     // kfd_ioctl: only the process that opened the file may use it.
     if (_IOC_TYPE(request) == 'K' || _IOC_TYPE(request) == 'd') return -EBADF;
   } else if (const auto opened = file(fd); opened != nullptr) {
-    return opened->is_kfd ? node_->ioctl(*opened, request, argument)
-                          : drm_ioctl(*machine_, machine_->gpu(opened->gpu), request, argument);
+    if (opened->is_kfd) return node_->ioctl(*opened, request, argument);
+    return drm_ioctl(machine_->gpu(opened->gpu), *gem_, *opened, request, argument);
   }
   int result;
   do {
@@ -164,17 +169,21 @@ int VirtualOs::mmap(void** address, void* hint, std::size_t length, int protecti
                     int fd, off_t offset) {
   const auto opened = (flags & MAP_ANONYMOUS) == 0 ? file(fd) : nullptr;
   const auto wanted = static_cast<std::uint64_t>(offset);
-  MmapTarget target{fd, wanted};
+  MmapTarget target{fd, wanted, nullptr};
   auto look = [&]() -> int {
     if (opened == nullptr) return 0;
     if (length == 0) return -EINVAL;
-    return opened->is_kfd ? node_->mmap(*opened, page_up(length), wanted, &target)
-                          : node_->mmap_buffer(*opened, page_up(length), wanted, &target);
+    if (opened->is_kfd) return node_->mmap(*opened, page_up(length), wanted, &target);
+    return node_->buffers().mmap(opened->gpu, opened->id, page_up(length), wanted, &target);
   };
   if (const int error = look(); error != 0) return error;
+  Mappings replaced;  // their buffers go once the pages are no longer there
   if ((flags & MAP_FIXED) != 0 && !in_child()) {
-    node_->host_unmapped(reinterpret_cast<std::uint64_t>(hint), page_up(length));
-    forget_mappings(reinterpret_cast<std::uintptr_t>(hint), page_up(length));
+    // The GPU sees new pages in place of the old ones, unless they cannot be written.
+    constexpr int kBoth = PROT_READ | PROT_WRITE;
+    if (opened != nullptr || (protection & kBoth) != kBoth)
+      node_->host_unmapped(reinterpret_cast<std::uint64_t>(hint), page_up(length));
+    replaced = forget_mappings(reinterpret_cast<std::uintptr_t>(hint), page_up(length));
   }
   void* at = ::mmap(hint, length, protection, flags, target.fd, static_cast<off_t>(target.offset));
   if (at == MAP_FAILED) return -errno;
@@ -183,8 +192,8 @@ int VirtualOs::mmap(void** address, void* hint, std::size_t length, int protecti
     const int first = target.fd;
     {
       std::lock_guard lock(mappings_mutex_);
-      mappings_[reinterpret_cast<std::uintptr_t>(at)] = {page_up(length), !opened->is_kfd,
-                                                         opened->gpu, wanted, protection};
+      mappings_[reinterpret_cast<std::uintptr_t>(at)] = {
+          page_up(length), !opened->is_kfd, opened->gpu, wanted, protection, target.keep};
     }
     // An export may have moved the buffer in between; it then missed this mapping.
     if (look() == 0 && target.fd != first)
@@ -195,8 +204,9 @@ int VirtualOs::mmap(void** address, void* hint, std::size_t length, int protecti
   return 0;
 }
 
-void VirtualOs::forget_mappings(std::uintptr_t address, std::size_t length) {
+VirtualOs::Mappings VirtualOs::forget_mappings(std::uintptr_t address, std::size_t length) {
   const std::uintptr_t end = address + length;
+  Mappings forgotten;
   std::lock_guard lock(mappings_mutex_);
   auto next = mappings_.lower_bound(address);
   if (next != mappings_.begin() &&
@@ -205,6 +215,11 @@ void VirtualOs::forget_mappings(std::uintptr_t address, std::size_t length) {
   while (next != mappings_.end() && next->first < end) {
     const auto [begin, mapping] = *next;
     next = mappings_.erase(next);
+    ClientMapping inside = mapping;
+    const std::uintptr_t first = std::max(begin, address);
+    inside.offset += first - begin;
+    inside.length = std::min(begin + mapping.length, end) - first;
+    forgotten[first] = inside;
     if (begin < address) {
       ClientMapping head = mapping;
       head.length = address - begin;
@@ -217,24 +232,72 @@ void VirtualOs::forget_mappings(std::uintptr_t address, std::size_t length) {
       next = std::next(mappings_.emplace(end, tail).first);
     }
   }
+  return forgotten;
 }
 
-void VirtualOs::rebind(VirtualGpu& gpu, std::uint64_t offset, std::uint64_t bytes, int fd) {
+void VirtualOs::rebind(VirtualGpu& gpu, std::uint64_t offset, std::uint64_t bytes, int fd,
+                       std::uint64_t at) {
   std::lock_guard lock(mappings_mutex_);
   for (const auto& [address, mapping] : mappings_) {
     if (!mapping.is_buffer || mapping.gpu != gpu.index()) continue;
-    if (mapping.offset < offset || mapping.offset >= offset + bytes) continue;
-    ::mmap(reinterpret_cast<void*>(address), mapping.length, mapping.protection,
-           MAP_SHARED | MAP_FIXED, fd, static_cast<off_t>(mapping.offset - offset));
+    const std::uint64_t begin = std::max(mapping.offset, offset);
+    const std::uint64_t end = std::min(mapping.offset + mapping.length, offset + bytes);
+    if (begin >= end) continue;
+    ::mmap(reinterpret_cast<void*>(address + (begin - mapping.offset)), end - begin,
+           mapping.protection, MAP_SHARED | MAP_FIXED, fd,
+           static_cast<off_t>(at + (begin - offset)));
   }
 }
 
 int VirtualOs::munmap(void* address, std::size_t length) {
+  Mappings gone;
   if (!in_child()) {
     node_->host_unmapped(reinterpret_cast<std::uint64_t>(address), page_up(length));
-    forget_mappings(reinterpret_cast<std::uintptr_t>(address), page_up(length));
+    gone = forget_mappings(reinterpret_cast<std::uintptr_t>(address), page_up(length));
   }
   return ::munmap(address, length) == 0 ? 0 : -errno;
+}
+
+int VirtualOs::mprotect(void* address, std::size_t length, int protection) {
+  constexpr int kBoth = PROT_READ | PROT_WRITE;
+  const bool usable = (protection & kBoth) == kBoth;
+  const auto at = reinterpret_cast<std::uintptr_t>(address);
+  if (!usable && !in_child()) node_->host_unmapped(at, page_up(length));
+  if (::mprotect(address, length, protection) != 0) return -errno;
+  if (in_child()) return 0;
+  if (usable) node_->host_restored(at, page_up(length));
+  Mappings changed = forget_mappings(at, page_up(length));
+  std::lock_guard lock(mappings_mutex_);
+  for (auto& [begin, mapping] : changed) {
+    mapping.protection = protection;
+    mappings_[begin] = std::move(mapping);
+  }
+  return 0;
+}
+
+int VirtualOs::mremap(void** address, std::size_t old_length, std::size_t length, int flags,
+                      void* to) {
+  const auto at = reinterpret_cast<std::uintptr_t>(*address);
+  if (!in_child()) node_->host_unmapped(at, page_up(old_length));
+  void* const now = ::mremap(*address, old_length, length, flags, to);
+  if (now == MAP_FAILED) {
+    const int error = errno;
+    if (!in_child()) node_->host_restored(at, page_up(old_length));
+    return -error;
+  }
+  *address = now;
+  if (in_child()) return 0;
+  const auto moved = reinterpret_cast<std::uintptr_t>(now);
+  node_->host_restored(at, page_up(old_length));  // where it has not moved
+  Mappings mappings = forget_mappings(at, page_up(old_length));
+  const Mappings replaced = forget_mappings(moved, page_up(length));
+  std::lock_guard lock(mappings_mutex_);
+  for (auto& [begin, mapping] : mappings) {
+    if (begin - at >= page_up(length)) continue;
+    mapping.length = std::min(mapping.length, page_up(length) - (begin - at));
+    mappings_[moved + (begin - at)] = std::move(mapping);
+  }
+  return 0;
 }
 
 int VirtualOs::madvise(void* address, std::size_t length, int advice) {

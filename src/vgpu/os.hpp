@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "kmd/os.hpp"
+#include "vgpu/drm_gem.hpp"
 #include "vgpu/kfd_node.hpp"
 #include "vgpu/machine.hpp"
 #include "vgpu/sysfs.hpp"
@@ -42,6 +43,9 @@ class VirtualOs : public kmd::Os, private FileTable {
 
   Machine& machine() { return *machine_; }
   const Sysfs& sysfs() const { return *sysfs_; }
+  /// As libc's: GPUs follow what happens to memory that they share with the process.
+  int mprotect(void* address, std::size_t length, int protection);
+  int mremap(void** address, std::size_t old_length, std::size_t length, int flags, void* to);
   /// `fd` is a new descriptor of the file that `source` is one of, as after dup().
   void duplicate(int fd, int source);
   /// The open virtual file behind a descriptor; null for any other.
@@ -56,13 +60,17 @@ class VirtualOs : public kmd::Os, private FileTable {
     std::uint32_t gpu = 0;
     std::uint64_t offset = 0;  ///< in the GPU's region
     int protection = 0;
+    std::shared_ptr<const void> keep;  ///< a buffer lives while it is mapped
   };
 
   explicit VirtualOs(std::unique_ptr<Machine> machine);
   bool in_child() const;
   std::shared_ptr<OpenFile> render_file(int fd) override;
-  void rebind(VirtualGpu& gpu, std::uint64_t offset, std::uint64_t bytes, int fd) override;
-  void forget_mappings(std::uintptr_t address, std::size_t length);
+  void rebind(VirtualGpu& gpu, std::uint64_t offset, std::uint64_t bytes, int fd,
+              std::uint64_t at) override;
+  using Mappings = std::map<std::uintptr_t, ClientMapping>;
+  /// Takes what is known of [address, address + length) out of the list, cut at both ends.
+  Mappings forget_mappings(std::uintptr_t address, std::size_t length);
   int add_file(int fd, std::shared_ptr<OpenFile> file);
   int open_text(const std::string& text);
 
@@ -70,13 +78,14 @@ class VirtualOs : public kmd::Os, private FileTable {
   std::unique_ptr<Machine> machine_;
   std::unique_ptr<Sysfs> sysfs_;
   std::unique_ptr<KfdNode> node_;
+  std::unique_ptr<DrmGem> gem_;
 
   mutable std::shared_mutex files_mutex_;
   std::map<int, std::shared_ptr<OpenFile>> files_;
   std::uint64_t next_file_id_ = 1;
 
   std::mutex mappings_mutex_;
-  std::map<std::uintptr_t, ClientMapping> mappings_;
+  Mappings mappings_;
 };
 
 }  // namespace kiln::vgpu

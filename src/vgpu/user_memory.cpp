@@ -46,7 +46,6 @@ HostAccess host_access(std::uint64_t address, std::uint64_t bytes) {
   if (!access_ok(address) || address + bytes < address) return HostAccess::None;
   const std::unique_ptr<FILE, int (*)(FILE*)> maps(fopen("/proc/self/maps", "re"), fclose);
   if (maps == nullptr) return HostAccess::ReadWrite;  // no /proc: cannot be checked
-  HostAccess access = HostAccess::ReadWrite;
   std::uint64_t at = address;
   const std::uint64_t end = address + bytes;
   char line[512];
@@ -58,11 +57,13 @@ HostAccess host_access(std::uint64_t address, std::uint64_t bytes) {
     char rights[5] = {};
     if (!parse || sscanf(line, "%lx-%lx %4s", &first, &last, rights) != 3) continue;
     if (last <= at) continue;
-    if (first > at || rights[0] != 'r') return HostAccess::None;
-    if (rights[1] != 'w') access = HostAccess::ReadOnly;
+    // What GPUs have of their own is not pages of the process (VM_PFNMAP: hmm_vma_walk_test).
+    if (first > at || rights[0] != 'r' || strstr(line, " /memfd:kiln-vgpu-") != nullptr)
+      return HostAccess::None;
+    if (rights[1] != 'w') return HostAccess::ReadOnly;
     at = last;
   }
-  return at >= end ? access : HostAccess::None;
+  return at >= end ? HostAccess::ReadWrite : HostAccess::None;
 }
 
 }  // namespace kiln::vgpu

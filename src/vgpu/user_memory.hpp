@@ -19,7 +19,8 @@ inline bool access_ok(std::uint64_t address) {
 }
 
 enum class HostAccess : std::uint8_t { None, ReadOnly, ReadWrite };
-/// What the process's own page protection allows on all of [address, address + bytes).
+/// What the process's own page protection allows on all of [address, address + bytes); where that
+/// is not the same everywhere, the first thing that is missing.
 HostAccess host_access(std::uint64_t address, std::uint64_t bytes);
 
 }  // namespace kiln::vgpu

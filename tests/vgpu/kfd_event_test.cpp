@@ -59,7 +59,7 @@ TEST_F(EventTest, IdsSlotsAndThePage) {
   EXPECT_EQ(client->call(uapi::kIocCreateEvent, args), -EINVAL);
   // The page cannot be freed while events live on it (kfd_ioctl_free_memory_of_gpu).
   EXPECT_EQ(client->unmap(page, {client->id()}), 0);
-  EXPECT_EQ(client->free(page), -EBUSY);
+  EXPECT_EQ(client->free(page), -EPERM);
 }
 
 TEST_F(EventTest, PageMustBeSystemMemoryOfTheProcess) {
