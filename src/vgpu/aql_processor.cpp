@@ -25,9 +25,33 @@ using Dwords = std::array<std::uint32_t, 16>;
 constexpr unsigned kPacketsAStep = 16;
 constexpr unsigned kAqlLane = 48;           // beside the XCCs (0..7) and the SDMA engines (16..)
 constexpr std::uint32_t kTailDwords = 0xA;  // amd_aql_queue.cpp
-// queue_inactive_signal: which waves found no scratch (amd_aql_queue.cpp
-// DynamicQueueEventsHandler).
-constexpr std::int64_t kScratchForWave64 = 0x1, kScratchForWave32 = 0x400;
+// queue_inactive_signal: which waves found no scratch, or that a kernel has ended for which the
+// queue was given scratch once (amd_aql_queue.cpp DynamicScratchHandler).
+constexpr std::int64_t kScratchForWave64 = 0x1, kScratchForWave32 = 0x400, kScratchUsedOnce = 0x200;
+// INDEX_STRIDE of a resource descriptor's last dword: 2 is 32 lanes, 3 is 64. On gfx10 it is filled
+// in by the firmware (amd_aql_queue.cpp InitScratchSRD).
+constexpr std::uint32_t kIndexStrideShift = 21;
+
+/// The same error as the firmware writes it into queue_inactive_signal (amd_aql_queue.cpp
+/// DynamicScratchHandler).
+std::int64_t inactive_code(std::uint32_t exception) {
+  switch (exception) {
+    case uapi::kEcQueuePacketDispatchDimInvalid:
+      return 2;
+    case uapi::kEcQueuePacketDispatchGroupSegmentSizeInvalid:
+      return 4;
+    case uapi::kEcQueuePacketDispatchCodeInvalid:
+      return 8;
+    case uapi::kEcQueuePacketDispatchWorkGroupSizeInvalid:
+      return 64;
+    case uapi::kEcQueuePacketDispatchRegisterInvalid:
+      return 128;
+    case uapi::kEcQueuePacketVendorUnsupported:
+      return 256;
+    default:
+      return 32;
+  }
+}
 
 AqlFence fence(std::uint32_t scope) {
   return scope == 0 ? AqlFence::None : scope == 1 ? AqlFence::Agent : AqlFence::System;
@@ -55,8 +79,14 @@ AqlProcessor::AqlProcessor(std::shared_ptr<QueueState> queue,
       port_(*queue_->config.space, caches_of(*queue_), Client::CommandProcessor) {}
 
 AqlProcessor::Result AqlProcessor::raise(std::uint32_t code, const std::string& why) {
+  // Two ways to hear of it: the runtime's error payload, which the driver fills where
+  // RUNTIME_ENABLE was called, and the queue's own signal, which the firmware sets.
   queue_->raise(code,
                 strf("AQL packet %llu: %s", static_cast<unsigned long long>(next_), why.c_str()));
+  aql::Queue queue{};
+  Va address = 0;
+  if (has_amd_queue(&queue, &address) && queue.queue_inactive_signal != 0)
+    tell_inactive(queue, inactive_code(code));
   return Result::Stopped;
 }
 
@@ -79,10 +109,11 @@ Outcome AqlProcessor::step(Random& random) {
 
 AqlProcessor::Result AqlProcessor::next() {
   const QueueConfig& config = queue_->config;
-  // The doorbell holds the index of the last packet; ~0 before the first.
-  const std::uint64_t limit = config.doorbell->load(std::memory_order_acquire) + 1;
+  // The doorbell holds the index of the last packet; ~0 before the first. Producers that share a
+  // queue may ring in any order (HSA 2.8.3), so a smaller value takes nothing back.
+  limit_ = std::max(limit_, config.doorbell->load(std::memory_order_acquire) + 1);
   const std::uint64_t slots = config.ring_bytes / aql::kPacketBytes;
-  if (next_ >= limit || next_ - retired_ >= slots) return Result::Blocked;
+  if (next_ >= limit_ || next_ - retired_ >= slots) return Result::Blocked;
   const Va address = config.ring + next_ % slots * aql::kPacketBytes;
   std::uint32_t header;
   if (!port_.read_word(address, &header)) return memory_fault();
@@ -90,10 +121,21 @@ AqlProcessor::Result AqlProcessor::next() {
   if (type == aql::PacketType::Invalid) return Result::Blocked;
   const bool barrier_bit = (header >> 8 & 1) != 0;
   if (barrier_bit && !records_.empty()) return Result::Blocked;
+  if (scratch_returned_) {
+    if (const Result result = give_scratch_back(); result != Result::Done) return result;
+  }
   Dwords dwords;
   if (!port_.read(address, dwords.data(), sizeof dwords)) return memory_fault();
 
-  switch (type) {
+  const Result result = execute(dwords, address);
+  if (result == Result::Done && context_.report != nullptr)
+    context_.carried_out(
+        *gpu::decode_one(gpu::Dialect::Aql, dwords.data(), dwords.size()).view.info);
+  return result;
+}
+
+AqlProcessor::Result AqlProcessor::execute(const Dwords& dwords, Va address) {
+  switch (static_cast<aql::PacketType>(dwords[0] & 0xFF)) {
     case aql::PacketType::VendorSpecific:
       return vendor(dwords);
     case aql::PacketType::KernelDispatch:
@@ -103,7 +145,7 @@ AqlProcessor::Result AqlProcessor::next() {
     case aql::PacketType::BarrierOr:
       return barrier(dwords, false);
     default:
-      return raise(uapi::kEcQueuePacketUnsupported, strf("type %u", header & 0xFF));
+      return raise(uapi::kEcQueuePacketUnsupported, strf("type %u", dwords[0] & 0xFF));
   }
 }
 
@@ -251,10 +293,27 @@ AqlProcessor::Result AqlProcessor::kernel_registers(const aql::KernelDispatchPac
   aql::Queue amd_queue{};
   Va amd_queue_address = 0;
   has_amd_queue(&amd_queue, &amd_queue_address);
+  using Rsrc2 = reg_::PgmRsrc2;
+  const gpu::RegisterValue<Rsrc2> declared{descriptor.compute_pgm_rsrc2};
+  const bool uses_scratch =
+      declared.get<Rsrc2::scratch_en>() != 0 && packet.private_segment_size != 0;
+  std::uint32_t tmpring = 0;
+  if (uses_scratch) {
+    if (const Result result = scratch(packet, wave32, &tmpring); result != Result::Done)
+      return result;
+    has_amd_queue(&amd_queue, &amd_queue_address);  // it has changed if more was asked for
+  }
+  if ((wants & gpu::kPropPrivateSegmentBuffer) != 0) {
+    user.resize(4);
+    std::copy_n(amd_queue.scratch_resource_descriptor, 4, user.begin());
+    if (context_.chip.gc.major >= 10)
+      user[3] = (user[3] & ~(3u << kIndexStrideShift)) | (wave32 ? 2u : 3u) << kIndexStrideShift;
+  }
   if ((wants & gpu::kPropDispatchPtr) != 0) pair(packet_address);
   if ((wants & gpu::kPropQueuePtr) != 0) pair(amd_queue_address);
   if ((wants & gpu::kPropKernargSegmentPtr) != 0) pair(packet.kernarg_address);
   if ((wants & gpu::kPropDispatchId) != 0) pair(next_);
+  if ((wants & gpu::kPropFlatScratchInit) != 0) pair(amd_queue.scratch_backing_memory_location);
   if ((wants & gpu::kPropPrivateSegmentSize) != 0) user.push_back(packet.private_segment_size);
   if (descriptor.preload_length() != 0) {
     const std::size_t first = user.size();
@@ -267,17 +326,8 @@ AqlProcessor::Result AqlProcessor::kernel_registers(const aql::KernelDispatchPac
   if (user.size() > reg_::kUserDataCount)
     return raise(uapi::kEcQueuePacketDispatchRegisterInvalid, "more than 16 user SGPRs");
 
-  using Rsrc2 = reg_::PgmRsrc2;
-  const gpu::RegisterValue<Rsrc2> declared{descriptor.compute_pgm_rsrc2};
   const std::uint32_t lds =
       (packet.group_segment_size + target.lds.granule - 1) / target.lds.granule;
-  const bool uses_scratch =
-      declared.get<Rsrc2::scratch_en>() != 0 && packet.private_segment_size != 0;
-  std::uint32_t tmpring = 0;
-  if (uses_scratch) {
-    if (const Result result = scratch(packet, wave32, &tmpring); result != Result::Done)
-      return result;
-  }
   const std::uint32_t rsrc2 = gpu::RegisterValue<Rsrc2>{declared}
                                   .set<Rsrc2::lds_size>(lds)
                                   .set<Rsrc2::scratch_en>(uses_scratch)
@@ -290,6 +340,10 @@ AqlProcessor::Result AqlProcessor::kernel_registers(const aql::KernelDispatchPac
   registers.push_back({Rsrc2::kOffset, rsrc2 | target.dispatch.kfd_rsrc2_or});
   registers.push_back({target.dispatch.rsrc3_register, descriptor.compute_pgm_rsrc3});
   registers.push_back({reg_::TmpringSizeGfx9::kOffset, tmpring});
+  registers.push_back(
+      {reg_::DispatchPktAddrLo::kOffset, static_cast<std::uint32_t>(packet_address)});
+  registers.push_back(
+      {reg_::DispatchPktAddrHi::kOffset, static_cast<std::uint32_t>(packet_address >> 32)});
   for (std::uint32_t i = 0; i < user.size(); ++i)
     registers.push_back({reg_::UserData0::kOffset + i, user[i]});
   return Result::Done;
@@ -316,26 +370,52 @@ AqlProcessor::Result AqlProcessor::scratch(const aql::KernelDispatchPacket& pack
       scratch_bases_[i] = queue.scratch_backing_memory_location +
                           queue.scratch_backing_memory_byte_size / xccs_.size() * i;
     scratch_requested_ = false;
+    scratch_returned_ = (queue.queue_properties & aql::kQueueUseScratchOnce) != 0;
     return Result::Done;
   }
   if (queue.queue_inactive_signal == 0) {
     queue_->hang("a kernel needs more scratch than the queue has, and nobody to ask");
     return Result::Stopped;
   }
-  if (scratch_requested_) return Result::Blocked;
-  aql::Signal signal;
-  if (!port_.read(queue.queue_inactive_signal, &signal, sizeof signal)) return memory_fault();
-  const std::int64_t request = wave32 ? kScratchForWave32 : kScratchForWave64;
-  if (!port_.write_word<std::uint64_t>(queue.queue_inactive_signal + offsetof(aql::Signal, value),
-                                       static_cast<std::uint64_t>(request)))
-    return memory_fault();
+  // What is there now is taken away before more is given, and the runtime finds this packet at
+  // read_dispatch_id: nothing else may be on its way.
+  if (scratch_requested_ || !records_.empty()) return Result::Blocked;
+  if (const Result result = tell_inactive(queue, wave32 ? kScratchForWave32 : kScratchForWave64);
+      result != Result::Done)
+    return result;
   scratch_requested_ = true;
-  if (signal.event_mailbox_ptr != 0) {
-    if (!port_.write_word<std::uint64_t>(signal.event_mailbox_ptr, signal.event_id))
-      return memory_fault();
-    context_.host.interrupt(queue_->config.process, signal.event_id);
-  }
   return Result::Blocked;
+}
+
+/// Sets queue_inactive_signal and its event, as the firmware does when it stops a queue.
+AqlProcessor::Result AqlProcessor::tell_inactive(const aql::Queue& queue, std::int64_t value) {
+  aql::Signal signal;
+  if (!port_.read(queue.queue_inactive_signal, &signal, sizeof signal) ||
+      !port_.write_word<std::uint64_t>(queue.queue_inactive_signal + offsetof(aql::Signal, value),
+                                       static_cast<std::uint64_t>(value)))
+    return memory_fault();
+  if (signal.event_mailbox_ptr == 0) return Result::Done;
+  if (!port_.write_word<std::uint64_t>(signal.event_mailbox_ptr, signal.event_id))
+    return memory_fault();
+  context_.host.interrupt(queue_->config.process, signal.event_id);
+  return Result::Done;
+}
+
+/// A kernel has run with scratch that the queue was given for one dispatch
+/// (AMD_QUEUE_PROPERTIES_USE_SCRATCH_ONCE): it goes back before the next packet is looked at.
+AqlProcessor::Result AqlProcessor::give_scratch_back() {
+  if (!records_.empty()) return Result::Blocked;
+  aql::Queue queue{};
+  Va address = 0;
+  if (!has_amd_queue(&queue, &address)) return Result::Done;
+  if (!scratch_told_) {
+    scratch_told_ = true;
+    if (const Result result = tell_inactive(queue, kScratchUsedOnce); result != Result::Done)
+      return result;
+  }
+  if ((queue.queue_properties & aql::kQueueUseScratchOnce) != 0) return Result::Blocked;
+  scratch_told_ = scratch_returned_ = false;
+  return Result::Done;
 }
 
 void AqlProcessor::distribute(const AqlWork& work, Va completion_signal) {

@@ -31,6 +31,7 @@ class AqlProcessor final : public Task {
   enum class Result : std::uint8_t { Done, Blocked, Stopped };
 
   Result next();
+  Result execute(const std::array<std::uint32_t, 16>& dwords, Va address);
   Result vendor(const std::array<std::uint32_t, 16>& dwords);
   Result barrier_value(const std::array<std::uint32_t, 16>& dwords);
   Result barrier(const std::array<std::uint32_t, 16>& dwords, bool all);
@@ -40,6 +41,8 @@ class AqlProcessor final : public Task {
                           const gpu::KernelDescriptor& descriptor, Va packet_address,
                           AqlWork* work);
   Result scratch(const gpu::aql::KernelDispatchPacket& packet, bool wave32, std::uint32_t* tmpring);
+  Result give_scratch_back();
+  Result tell_inactive(const gpu::aql::Queue& queue, std::int64_t value);
   void distribute(const AqlWork& work, Va completion_signal);
   void accept(Va completion_signal);
 
@@ -55,9 +58,12 @@ class AqlProcessor final : public Task {
   const std::vector<std::shared_ptr<CommandProcessor>> xccs_;
   EnginePort port_;
   std::uint64_t next_ = 0, retired_ = 0;  ///< packet indices
+  std::uint64_t limit_ = 0;               ///< packets below it have been announced by a doorbell
   std::deque<std::shared_ptr<AqlRecord>> records_;
   std::array<Va, 16> scratch_bases_{};
   bool scratch_requested_ = false;
+  bool scratch_returned_ = false;  ///< to be, once the kernel that has it is done
+  bool scratch_told_ = false;      ///< and the runtime knows
 };
 
 }  // namespace kiln::vgpu

@@ -40,6 +40,8 @@ void QueueState::hang(const std::string& why) {
 
 void QueueState::fault(const MemoryFault& fault) {
   stopped = true;
+  context.explain(strf("queue %u: memory fault at 0x%llx", config.id,
+                       static_cast<unsigned long long>(fault.address)));
   context.host.vm_fault(config.process, fault);
 }
 
@@ -158,6 +160,7 @@ CommandProcessor::Result CommandProcessor::next_of_ring() {
   const std::uint32_t count = view.count;
   const Result result = execute(view);
   if (result != Result::Done) return result;
+  context_.carried_out(*view.info);
   read_pointer_ += count;
   // CP_HQD_PQ_RPTR is 32 bits wide and wraps with the ring (KFDTest PM4Queue.cpp).
   if (!port_.write_word<std::uint32_t>(config.read_pointer,
@@ -186,6 +189,7 @@ CommandProcessor::Result CommandProcessor::next_of_buffer() {
     return result;
   const std::uint32_t count = view.count;
   const Result result = execute(view);
+  if (result == Result::Done) context_.carried_out(*view.info);
   if (result == Result::Done && !chained_) buffer_.position += count;
   chained_ = false;
   return result;

@@ -34,6 +34,7 @@ struct QueueConfig {
   std::uint64_t ring_bytes = 0;
   Va read_pointer = 0, write_pointer = 0;
   std::atomic<std::uint64_t>* doorbell = nullptr;  ///< host address of its doorbell slot
+  std::uint32_t doorbell_id = 0;                   ///< its number among the process's doorbells
   Va save_area = 0;  ///< CWSR area; its per-XCC headers hold the error payload
   std::uint64_t save_area_bytes = 0;
   std::uint32_t priority = 7;
@@ -45,12 +46,21 @@ struct QueueConfig {
   const TrapHandler* trap_handler = nullptr;  ///< outlives the queue; null: none
 };
 
+/// s_sendmsg(MSG_INTERRUPT) of a wave.
+struct WaveInterrupt {
+  std::uint64_t process = 0;
+  std::uint32_t queue_id = 0, doorbell_id = 0;  ///< of the wave's queue
+  std::uint32_t data = 0;                       ///< M0
+  bool in_trap = false;                         ///< sent by the trap handler
+};
+
 /// What engines report; implemented by the KFD node.
 class EngineHost {
  public:
   virtual ~EngineHost() = default;
   /// An end-of-pipe or SDMA trap interrupt with its context id.
   virtual void interrupt(std::uint64_t process, std::uint32_t context_id) = 0;
+  virtual void wave_interrupt(const WaveInterrupt& interrupt) = 0;
   /// A VM fault. The host evicts the process's queues on this GPU (kfd_dqm_evict_pasid).
   virtual void vm_fault(std::uint64_t process, const MemoryFault& fault) = 0;
   /// A queue stopped with KFD exception codes (EC_QUEUE_PACKET_DISPATCH_..., kfd_ioctl.h).

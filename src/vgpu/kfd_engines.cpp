@@ -46,6 +46,23 @@ void GpuEngines::interrupt(std::uint64_t token, std::uint32_t context_id) {
   if (auto process = node_.process_by_token(token)) process->events.interrupt(context_id);
 }
 
+void GpuEngines::wave_interrupt(const WaveInterrupt& interrupt) {
+  auto process = node_.process_by_token(interrupt.process);
+  if (process == nullptr) return;
+  // A trap handler says its queue's doorbell in bits 9:0 and exceptions above, and KFD takes them
+  // to the runtime (kfd_debug.h KFD_DEBUG_DOORBELL_ID and KFD_DEBUG_TRAP_CODE). Without a runtime,
+  // or in a shader, it is an event's number: 24 bits of it arrive (kfd_int_process_v9.c), 23 from
+  // gfx10 on (kfd_int_process_v10.c).
+  const std::uint32_t codes = interrupt.data >> 10 & 0x3ff;
+  if (interrupt.in_trap && process->runtime_enabled &&
+      (interrupt.data & 0x3ff) == interrupt.doorbell_id) {
+    queue_exception(interrupt.process, interrupt.queue_id, codes);
+    return;
+  }
+  const std::uint32_t valid = gpu_.chip().gc.major == 9 ? 0xff'ffff : 0x7f'ffff;
+  process->events.interrupt(interrupt.data & valid);
+}
+
 void GpuEngines::vm_fault(std::uint64_t token, const MemoryFault& fault) {
   auto process = node_.process_by_token(token);
   if (process == nullptr) return;

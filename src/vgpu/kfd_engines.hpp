@@ -24,6 +24,7 @@ class GpuEngines : public EngineHost {
   SmiListeners& smi() { return smi_; }
 
   void interrupt(std::uint64_t process, std::uint32_t context_id) override;
+  void wave_interrupt(const WaveInterrupt& interrupt) override;
   void vm_fault(std::uint64_t process, const MemoryFault& fault) override;
   void queue_exception(std::uint64_t process, std::uint32_t queue_id, std::uint64_t codes) override;
   std::uint64_t clock() override { return Machine::clock(); }

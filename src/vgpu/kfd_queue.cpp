@@ -198,6 +198,7 @@ int KfdNode::create_queue(OpenFile&, KfdProcess& process, void* data) {
   config.read_pointer = args.read_pointer_address;
   config.write_pointer = args.write_pointer_address;
   config.doorbell = doorbell;
+  config.doorbell_id = queue.doorbell;
   config.save_area = queue.save_area;
   config.save_area_bytes = queue.save_area_bytes;
   config.priority = queue.priority;

@@ -14,6 +14,31 @@ namespace kiln::vgpu {
 namespace pm4 = gpu::pm4;
 namespace reg_ = gpu::reg;
 
+namespace {
+
+isa::Arch arch_of(gpu::Generation generation) {
+  switch (generation) {
+    case gpu::Generation::Cdna2:
+      return isa::Arch::Cdna2;
+    case gpu::Generation::Cdna3:
+      return isa::Arch::Cdna3;
+    case gpu::Generation::Rdna2:
+      return isa::Arch::Rdna2;
+    case gpu::Generation::Rdna3:
+    case gpu::Generation::Rdna4:
+      break;
+  }
+  return isa::Arch::Rdna3;
+}
+
+/// KFD sets SPI's trap_en to 0 on GC 11.0.0 to 11.0.3 (kfd_device_queue_manager_v11.c), so that no
+/// handler runs there.
+bool runs_trap_handlers(const ChipSpec& chip) {
+  return chip.gc.major < 11;
+}
+
+}  // namespace
+
 std::uint32_t& CommandProcessor::reg(std::uint32_t offset) {
   return sh_registers_[offset - pm4::kShRegBase];
 }
@@ -37,7 +62,7 @@ CommandProcessor::Result CommandProcessor::dispatch(const std::uint32_t (&dims)[
   const gpu::RegisterValue<reg_::DispatchInitiator> initiator{initiator_value};
   const gpu::RegisterValue<reg_::PgmRsrc2> rsrc2{reg(reg_::PgmRsrc2::kOffset)};
   isa::Dispatch d;
-  d.arch = context_.chip.gc.major == 9 ? isa::Arch::Cdna3 : isa::Arch::Rdna3;
+  d.arch = arch_of(target.generation);
   if (initiator.get<reg_::DispatchInitiator::compute_shader_en>() == 0)
     return never_starts("COMPUTE_SHADER_EN is 0");
   d.wave32 = initiator.get<reg_::DispatchInitiator::cs_w32_en>() != 0;
@@ -87,6 +112,11 @@ CommandProcessor::Result CommandProcessor::dispatch(const std::uint32_t (&dims)[
   d.private_aperture = kPrivateAperture;
   d.space = queue_->config.space;
   d.process = queue_->config.process;
+  d.queue_id = queue_->config.id;
+  d.doorbell_id = queue_->config.doorbell_id;
+  if (runs_trap_handlers(context_.chip)) d.trap_handler = queue_->config.trap_handler;
+  d.packet = reg(reg_::DispatchPktAddrLo::kOffset) | Va{reg(reg_::DispatchPktAddrHi::kOffset)}
+                                                         << 32;
   d.dispatch_id = static_cast<std::uint32_t>(next_serial_);
 
   std::shared_ptr<ScratchPool> scratch;

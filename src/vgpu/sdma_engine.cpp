@@ -194,8 +194,10 @@ SdmaEngine::Result SdmaEngine::advance(std::uint64_t slice) {
 }
 
 SdmaEngine::Result SdmaEngine::execute(const gpu::PacketView& view, std::uint64_t slice) {
-  return dialect_ == gpu::Dialect::Sdma4 ? execute_as<V4>(view, slice)
-                                         : execute_as<V6>(view, slice);
+  const Result result =
+      dialect_ == gpu::Dialect::Sdma4 ? execute_as<V4>(view, slice) : execute_as<V6>(view, slice);
+  if (result == Result::Done) context_.carried_out(*view.info);
+  return result;
 }
 
 template <class S>

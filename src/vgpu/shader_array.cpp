@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/result.hpp"
+
 namespace kiln::vgpu {
 namespace {
 
@@ -21,8 +23,6 @@ constexpr std::uint32_t kMostResidentWaves = 4096;
 constexpr std::uint32_t kTiredAfter = 4;
 
 constexpr std::size_t kUnitsInTurn = 4;
-
-constexpr std::uint32_t kMessageInterrupt = 1;  // s_sendmsg MSG_INTERRUPT
 
 }  // namespace
 
@@ -99,18 +99,22 @@ EngineContext::EngineContext(const ChipSpec& chip_in, const gpu::Target& target_
       host(host_in),
       scheduler(options_in.threads, options_in.seed, options_in.skew),
       slots(chip_in.num_cp_queues, std::chrono::microseconds(options_in.quantum_us)) {
+  if (report != nullptr) report->gpu(chip.product);
   if (options.strict_memory) caches = std::make_unique<CacheSystem>(chip, options.seed);
   for (std::uint32_t i = 0; i < chip.xcc_count; ++i)
     xccs.push_back(std::make_unique<ShaderArray>(chip, target));
 }
 
-void EngineContext::message(std::uint32_t simm16, std::uint32_t m0, std::uint64_t process) {
-  // kfd_int_process_v9.c takes 24 bits of an SQ interrupt as a context id. MSG_DEALLOC_VGPRS and
-  // the like ask for nothing.
-  if ((simm16 & 0xf) == kMessageInterrupt) host.interrupt(process, m0 & 0xff'ffff);
+void EngineContext::interrupt(const isa::Workgroup& group, std::uint32_t m0, bool in_trap) {
+  host.wave_interrupt({group.process, group.queue_id, group.doorbell_id, m0, in_trap});
+}
+
+EngineContext::~EngineContext() {
+  if (report != nullptr) report->write();
 }
 
 void EngineContext::explain(const std::string& text) const {
+  if (report != nullptr) report->problem(chip.product, text);
   if (options.debug) std::fprintf(stderr, "kiln vgpu: %s: %s\n", chip.product.data(), text.c_str());
 }
 
@@ -157,6 +161,8 @@ class GroupSlot final : public Task, public std::enable_shared_from_this<GroupSl
           return hang();
         case isa::RunStatus::Faulted: {
           const MemoryFault fault = group_->port->fault();
+          run_->context_.explain(strf("a wave's memory fault at 0x%llx",
+                                      static_cast<unsigned long long>(fault.address)));
           run_->context_.host.vm_fault(run_->dispatch_.process, fault);
           return hang();
         }

@@ -17,6 +17,7 @@
 #include "vgpu/engines.hpp"
 #include "vgpu/isa/dispatch.hpp"
 #include "vgpu/queue_slots.hpp"
+#include "vgpu/report.hpp"
 #include "vgpu/scheduler.hpp"
 
 namespace kiln::vgpu {
@@ -67,14 +68,20 @@ struct EngineContext : isa::Environment {
                 const EngineOptions& options_in, EngineHost& host_in);
 
   std::uint64_t clock() override { return host.clock(); }
-  void message(std::uint32_t simm16, std::uint32_t m0, std::uint64_t process) override;
-  /// With the debug switch, to stderr.
+  void interrupt(const isa::Workgroup& group, std::uint32_t m0, bool in_trap) override;
+  ~EngineContext();
+  /// Into the report; with the debug switch, to stderr too.
   void explain(const std::string& text) const;
+  /// A packet was carried out.
+  void carried_out(const gpu::PacketInfo& packet) const {
+    if (report != nullptr) report->packet(target, packet);
+  }
 
   const ChipSpec& chip;
   const gpu::Target& target;
   const EngineOptions options;
   EngineHost& host;
+  Report* const report = Report::active();  ///< null: none asked for
   Scheduler scheduler;
   QueueSlots slots;
   std::unique_ptr<CacheSystem> caches;  ///< null: coherent

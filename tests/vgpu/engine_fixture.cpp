@@ -12,13 +12,16 @@ void TestHost::interrupt(std::uint64_t process, std::uint32_t context_id) {
   std::lock_guard lock(mutex_);
   interrupts_.push_back(context_id);
 }
+void TestHost::wave_interrupt(const WaveInterrupt& interrupt) {
+  EXPECT_EQ(interrupt.process, kProcess);
+  std::lock_guard lock(mutex_);
+  wave_interrupts_.push_back(interrupt);
+}
 void TestHost::vm_fault(std::uint64_t process, const MemoryFault& fault) {
   EXPECT_EQ(process, kProcess);
-  {
-    std::lock_guard lock(mutex_);
-    faults_.push_back(fault);
-  }
-  engines->evict(process);
+  engines->evict(process);  // before the test sees the fault
+  std::lock_guard lock(mutex_);
+  faults_.push_back(fault);
 }
 void TestHost::queue_exception(std::uint64_t process, std::uint32_t queue_id, std::uint64_t codes) {
   EXPECT_EQ(process, kProcess);
@@ -33,6 +36,10 @@ std::uint64_t TestHost::clock() {
 std::vector<std::uint32_t> TestHost::interrupts() const {
   std::lock_guard lock(mutex_);
   return interrupts_;
+}
+std::vector<WaveInterrupt> TestHost::wave_interrupts() const {
+  std::lock_guard lock(mutex_);
+  return wave_interrupts_;
 }
 std::vector<MemoryFault> TestHost::faults() const {
   std::lock_guard lock(mutex_);

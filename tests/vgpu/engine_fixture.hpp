@@ -44,11 +44,13 @@ struct Exception {
 class TestHost final : public EngineHost {
  public:
   void interrupt(std::uint64_t process, std::uint32_t context_id) override;
+  void wave_interrupt(const WaveInterrupt& interrupt) override;
   void vm_fault(std::uint64_t process, const MemoryFault& fault) override;
   void queue_exception(std::uint64_t process, std::uint32_t queue_id, std::uint64_t codes) override;
   std::uint64_t clock() override;
 
   std::vector<std::uint32_t> interrupts() const;
+  std::vector<WaveInterrupt> wave_interrupts() const;
   std::vector<MemoryFault> faults() const;
   std::vector<Exception> exceptions() const;
 
@@ -57,6 +59,7 @@ class TestHost final : public EngineHost {
  private:
   mutable std::mutex mutex_;
   std::vector<std::uint32_t> interrupts_;
+  std::vector<WaveInterrupt> wave_interrupts_;
   std::vector<MemoryFault> faults_;
   std::vector<Exception> exceptions_;
 };

@@ -54,10 +54,7 @@ struct TestEnvironment : Environment {
   std::uint64_t now = 0x123456789abc;
   std::vector<std::uint32_t> messages;
   std::uint64_t clock() override { return now; }
-  void message(std::uint32_t simm16, std::uint32_t m0, std::uint64_t) override {
-    messages.push_back(simm16);
-    messages.push_back(m0);
-  }
+  void interrupt(const Workgroup&, std::uint32_t m0, bool) override { messages.push_back(m0); }
 };
 
 /// Guest memory with code, data and scratch, and a workgroup to run on it.

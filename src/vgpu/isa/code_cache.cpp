@@ -9,6 +9,7 @@
 #include "vgpu/isa/decode.hpp"
 #include "vgpu/isa/dispatch.hpp"
 #include "vgpu/isa/semantics.hpp"
+#include "vgpu/isa/trap.hpp"
 
 namespace kiln::vgpu::isa {
 namespace {
@@ -18,16 +19,14 @@ void illegal_instruction(Wave& wave, const Instruction& instruction) {
   char text[80];
   std::snprintf(text, sizeof text, "illegal instruction 0x%08x at 0x%llx", instruction.literal,
                 static_cast<unsigned long long>(wave.pc - 4));
-  wave.halt(text);
+  take_exception(wave, kTrapstsIllegalInst, wave.pc - 4, text);
 }
 
 void no_semantics(Wave& wave, const Instruction& instruction) {
   halt_at(wave, instruction, "no semantics for");
 }
 
-}  // namespace
-
-void halt_at(Wave& wave, const Instruction& instruction, const char* reason) {
+std::string with_place(const Wave& wave, const Instruction& instruction, const char* reason) {
   char text[192];
   const std::string_view name =
       instruction.opcode != nullptr ? instruction.opcode->name : std::string_view("?");
@@ -36,7 +35,18 @@ void halt_at(Wave& wave, const Instruction& instruction, const char* reason) {
   std::snprintf(text, sizeof text, "%s %.*s%s%.*s at 0x%llx", reason, static_cast<int>(name.size()),
                 name.data(), second.empty() ? "" : " :: ", static_cast<int>(second.size()),
                 second.data(), static_cast<unsigned long long>(wave.pc - instruction.dwords * 4u));
-  wave.halt(text);
+  return text;
+}
+
+}  // namespace
+
+void halt_at(Wave& wave, const Instruction& instruction, const char* reason) {
+  wave.halt(with_place(wave, instruction, reason));
+}
+
+void violation_at(Wave& wave, const Instruction& instruction, const char* reason) {
+  take_exception(wave, kTrapstsMemViol, wave.pc - instruction.dwords * 4u,
+                 with_place(wave, instruction, reason));
 }
 
 void make_unknown(Instruction& instruction) {

@@ -83,4 +83,7 @@ void make_unknown(Instruction& instruction);
 /// Halts with `reason`, the instruction's name and its address.
 [[gnu::cold]] void halt_at(Wave& wave, const Instruction& instruction, const char* reason);
 
+/// The same for an access outside of its aperture, which a trap handler is told of (MEM_VIOL).
+[[gnu::cold]] void violation_at(Wave& wave, const Instruction& instruction, const char* reason);
+
 }  // namespace kiln::vgpu::isa

@@ -36,7 +36,10 @@ struct Dispatch {
   Va shared_aperture = 0, private_aperture = 0;
   const AddressSpace* space = nullptr;
   std::uint32_t dispatch_id = 0;
-  std::uint64_t process = 0;  ///< token passed on to Environment::message
+  std::uint64_t process = 0;  ///< token of the process, of which Workgroup tells
+  Va packet = 0;              ///< COMPUTE_DISPATCH_PKT_ADDR: the AQL packet
+  std::uint32_t queue_id = 0, doorbell_id = 0;
+  const TrapHandler* trap_handler = nullptr;  ///< null: the chip runs none
 };
 
 /// What workgroups read of the machine around them.
@@ -44,8 +47,8 @@ class Environment {
  public:
   virtual ~Environment() = default;
   virtual std::uint64_t clock() = 0;  ///< s_memrealtime: 100 MHz
-  virtual void message(std::uint32_t simm16, std::uint32_t m0,
-                       std::uint64_t process) = 0;  ///< s_sendmsg
+  /// s_sendmsg(MSG_INTERRUPT) of a wave in `group`; `in_trap`: its trap handler sends it.
+  virtual void interrupt(const Workgroup& group, std::uint32_t m0, bool in_trap) = 0;
 };
 
 /// Where a workgroup was placed.

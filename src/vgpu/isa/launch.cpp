@@ -2,8 +2,9 @@
 // Does not own: running them (run.cpp), reading COMPUTE_* registers out of packets.
 // Threading: workgroups may be launched from several threads.
 //
-// Sources: LLVM AMDGPUUsage ("Initial Kernel Execution State", compute_pgm_rsrc1..3), AMD CDNA3 and
-// RDNA3 ISA documents ("Wave state", "Hardware registers").
+// Sources: LLVM AMDGPUUsage ("Initial Kernel Execution State", compute_pgm_rsrc1..3, "Target
+// Properties" for who has packed work-item ids and architected flat scratch), AMD CDNA2, CDNA3,
+// RDNA2 and RDNA3 ISA documents ("Wave state", "Hardware registers").
 #include <algorithm>
 #include <mutex>
 
@@ -77,17 +78,22 @@ struct Resources {
 };
 
 /// HW_ID of gfx9: WAVE 3:0, SIMD 5:4, CU 11:8, SE 15:13, TG 19:16.
-/// HW_ID1 of gfx11: WAVE 4:0, SIMD 9:8, WGP 13:10, SA 16, SE 20:18.
+/// HW_ID1 of gfx10 and gfx11: WAVE 4:0, SIMD 9:8, WGP 13:10, SA 16, SE 20:18.
 std::uint32_t hardware_id(const Dispatch& d, const Placement& p, std::uint32_t wave) {
   if (is_cdna(d.arch))
     return (wave / 4 & 15) | (wave & 3) << 4 | (p.cu & 15) << 8 | (p.shader_engine & 7) << 13;
   return (wave / 4 & 31) | (wave & 3) << 8 | (p.cu / 2 & 15) << 10 | (p.shader_engine & 7) << 18;
 }
 
-/// SGPRs in the order of the ABI. Both targets have architected flat scratch, so that no wave
-/// offset follows even where RSRC2.SCRATCH_EN is set.
+/// Whether the hardware sets FLAT_SCRATCH up; elsewhere the kernel's prologue does, from the offset
+/// that stands behind the workgroup's SGPRs.
+bool has_architected_flat_scratch(Arch arch) {
+  return arch == Arch::Cdna3 || arch == Arch::Rdna3;
+}
+
+/// SGPRs in the order of the ABI.
 void set_sgprs(Wave& wave, const Dispatch& d, const Resources& r, const std::uint32_t (&group)[3],
-               std::uint32_t waves) {
+               std::uint32_t waves, std::uint32_t scratch_offset) {
   unsigned next =
       std::min<std::uint32_t>(d.user_sgprs, static_cast<std::uint32_t>(d.user_data.size()));
   std::copy_n(d.user_data.begin(), next, wave.s);
@@ -95,23 +101,29 @@ void set_sgprs(Wave& wave, const Dispatch& d, const Resources& r, const std::uin
     if (r.group_id[axis]) wave.s[next++] = group[axis];
   // Workgroup info: number of waves 5:0, ordered-append term 16:6, first wave 31.
   if (r.group_info) wave.s[next++] = waves | (wave.index == 0 ? 1u << 31 : 0u);
-  // What a trap handler or debugger finds (ROCdbgapi): workgroup ids and the wave's place.
+  // Where this wave's scratch begins, in bytes from the beginning of the queue's.
+  if (r.scratch && !has_architected_flat_scratch(d.arch)) wave.s[next++] = scratch_offset;
+  // What a trap handler or debugger finds (ROCdbgapi): the dispatch packet, workgroup ids
+  // and the wave's place.
+  std::memcpy(&wave.s[kTtmp0 + 6], &d.packet, 8);
   for (unsigned axis = 0; axis < 3; ++axis) wave.s[kTtmp0 + 8 + axis] = group[axis];
   wave.s[kTtmp0 + 11] = wave.index & 0x3f;
 }
 
-/// Work-item ids, packed ten bits each into v0 on gfx90a and later and on gfx11; components beyond
-/// TIDIG_COMP_CNT are zero. Lanes past the workgroup's end are inactive.
+/// Work-item ids: packed ten bits each into v0 on gfx90a and later and on gfx11, where components
+/// beyond TIDIG_COMP_CNT are zero; in v0, v1 and v2 on gfx10. Lanes past the workgroup's end are
+/// inactive.
 void set_work_items(Wave& wave, const Resources& r, const std::uint32_t (&size)[3]) {
+  const bool packed_ids = wave.arch != Arch::Rdna2;
   const std::uint32_t items = size[0] * size[1] * size[2];
   const std::uint32_t first = wave.index * wave.lanes;
   std::uint64_t mask = 0;
   std::uint32_t x = first % size[0], y = first / size[0] % size[1], z = first / (size[0] * size[1]);
   for (unsigned lane = 0; lane < wave.lanes && first + lane < items; ++lane) {
-    std::uint32_t packed = x;
-    if (r.item_id_components > 1) packed |= y << 10;
-    if (r.item_id_components > 2) packed |= z << 20;
-    wave.v[0].lane[lane] = packed;
+    std::uint32_t first_id = x;
+    if (r.item_id_components > 1) (packed_ids ? first_id |= y << 10 : wave.v[1].lane[lane] = y);
+    if (r.item_id_components > 2) (packed_ids ? first_id |= z << 20 : wave.v[2].lane[lane] = z);
+    wave.v[0].lane[lane] = first_id;
     mask |= std::uint64_t{1} << lane;
     if (++x == size[0]) {
       x = 0;
@@ -166,6 +178,9 @@ std::unique_ptr<Workgroup> launch(const Dispatch& dispatch, const std::uint32_t 
   made->private_aperture = dispatch.private_aperture;
   made->environment = &environment;
   made->process = dispatch.process;
+  made->queue_id = dispatch.queue_id;
+  made->doorbell_id = dispatch.doorbell_id;
+  made->trap_handler = dispatch.trap_handler;
   std::copy_n(group, 3, made->id);
 
   std::uint32_t size[3];
@@ -189,15 +204,16 @@ std::unique_ptr<Workgroup> launch(const Dispatch& dispatch, const std::uint32_t 
     wave->index = index;
     wave->hw_id = hardware_id(dispatch, placement, index);
     wave->xcc_id = placement.xcc & 0xf;
+    std::uint32_t scratch_offset = 0;
     if (resources.scratch) {
-      wave->scratch_base =
-          dispatch.scratch_base +
-          static_cast<Va>(placement.first_scratch_slot + index) * dispatch.scratch_wave_bytes;
+      scratch_offset = (placement.first_scratch_slot + index) * dispatch.scratch_wave_bytes;
+      if (has_architected_flat_scratch(dispatch.arch))
+        wave->scratch_base = dispatch.scratch_base + scratch_offset;
       wave->scratch_lane_bytes = dispatch.scratch_wave_bytes / wave->lanes;
     }
-    set_sgprs(*wave, dispatch, resources, group, waves);
+    set_sgprs(*wave, dispatch, resources, group, waves, scratch_offset);
     set_work_items(*wave, resources, size);
-    // gfx9 shows the architected flat scratch base as SGPRs 102 and 103.
+    // gfx942 shows the architected flat scratch base as SGPRs 102 and 103.
     if (dispatch.arch == Arch::Cdna3) std::memcpy(&wave->s[102], &wave->scratch_base, 8);
     made->waves.push_back(std::move(wave));
   }

@@ -47,8 +47,8 @@ void scratch_offsets(const Wave& w, const Instruction& i, Offsets& a) {
 }
 
 /// Address of private byte `at` of a lane: dwords of all lanes lie side by side.
-KILN_ALWAYS_INLINE Va swizzled(const Wave& w, U32 at, unsigned lane) {
-  return w.scratch_base + static_cast<U64>(at & ~3u) * w.lanes + lane * 4u + (at & 3);
+KILN_ALWAYS_INLINE Va swizzled(const Wave& w, Va base, U32 at, unsigned lane) {
+  return base + static_cast<U64>(at & ~3u) * w.lanes + lane * 4u + (at & 3);
 }
 
 /// Halts unless every active lane's [at, at + bytes) is inside its private segment. `aligned` tells
@@ -59,7 +59,7 @@ bool check_scratch(Wave& w, const Instruction& i, const Offsets& a, U64 mask, U3
   for (; mask != 0; mask &= mask - 1) {
     const U32 at = a.at[std::countr_zero(mask)];
     if (U64{at} + bytes > w.scratch_lane_bytes) {
-      halt_at(w, i, "private segment overrun by");
+      violation_at(w, i, "private segment overrun by");
       return false;
     }
     *aligned &= (at & 3) + element <= 4;
@@ -73,9 +73,11 @@ bool scratch_read(Wave& w, const Instruction& i, const Offsets& at, U64 mask,
   constexpr U32 kBytes = Kind::kElement * Kind::kCount;
   bool aligned;
   if (!check_scratch(w, i, at, mask, kBytes, Kind::kElement, &aligned)) return false;
+  const Va base = w.flat_scratch();
   Addresses a;
   if (aligned) {
-    for (unsigned lane = 0; lane < kMaxLanes; ++lane) a.va[lane] = swizzled(w, at.at[lane], lane);
+    for (unsigned lane = 0; lane < kMaxLanes; ++lane)
+      a.va[lane] = swizzled(w, base, at.at[lane], lane);
     return gather<Kind::kElement, Kind::kCount>(w, i, a, mask, rows, w.lanes * 4u);
   }
   for (U64 rest = mask; rest != 0; rest &= rest - 1) {
@@ -83,8 +85,8 @@ bool scratch_read(Wave& w, const Instruction& i, const Offsets& at, U64 mask,
     for (unsigned k = 0; k < Kind::kCount; ++k) rows[k].lane[lane] = 0;
     for (U32 byte = 0; byte < kBytes; ++byte) {
       U8 value;
-      if (!w.group->port->load(swizzled(w, at.at[lane] + byte, lane), &value, 1, Client::Vector,
-                               access_scope(w, i))) {
+      if (!w.group->port->load(swizzled(w, base, at.at[lane] + byte, lane), &value, 1,
+                               Client::Vector, access_scope(w, i))) {
         w.fault();
         return false;
       }
@@ -100,16 +102,18 @@ bool scratch_write(Wave& w, const Instruction& i, const Offsets& at, U64 mask,
   constexpr U32 kBytes = Kind::kElement * Kind::kCount;
   bool aligned;
   if (!check_scratch(w, i, at, mask, kBytes, Kind::kElement, &aligned)) return false;
+  const Va base = w.flat_scratch();
   Addresses a;
   if (aligned) {
-    for (unsigned lane = 0; lane < kMaxLanes; ++lane) a.va[lane] = swizzled(w, at.at[lane], lane);
+    for (unsigned lane = 0; lane < kMaxLanes; ++lane)
+      a.va[lane] = swizzled(w, base, at.at[lane], lane);
     return scatter<Kind::kElement, Kind::kCount>(w, i, a, mask, rows, w.lanes * 4u);
   }
   for (U64 rest = mask; rest != 0; rest &= rest - 1) {
     const unsigned lane = static_cast<unsigned>(std::countr_zero(rest));
     for (U32 byte = 0; byte < kBytes; ++byte) {
       const U8 value = static_cast<U8>(rows[byte / 4].lane[lane] >> (byte % 4 * 8));
-      if (!w.group->port->store(swizzled(w, at.at[lane] + byte, lane), &value, 1)) {
+      if (!w.group->port->store(swizzled(w, base, at.at[lane] + byte, lane), &value, 1)) {
         w.fault();
         return false;
       }
@@ -208,12 +212,13 @@ void atomic(Wave& w, const Instruction& i) {
       // atomic would straddle two lanes' dwords and hardware has none there.
       bool aligned;
       if (sizeof(T) != 4) {
-        halt_at(w, i, "private address in");
+        violation_at(w, i, "private address in");
         return;
       }
       if (!check_scratch(w, i, f.at, f.scratch, 4, 4, &aligned)) return;
+      const Va base = w.flat_scratch();
       for_each_lane(f.scratch,
-                    [&](unsigned lane) { a.va[lane] = swizzled(w, f.at.at[lane], lane); });
+                    [&](unsigned lane) { a.va[lane] = swizzled(w, base, f.at.at[lane], lane); });
     }
     if (f.lds != 0 &&
         !lds_atomic_lanes<T, Op>(w, i, f.at, f.lds, data, data + sizeof(T) / 4, result))

@@ -8,6 +8,7 @@
 #include "vgpu/isa/dispatch.hpp"
 #include "vgpu/isa/salu.hpp"
 #include "vgpu/isa/scalar.hpp"
+#include "vgpu/isa/trap.hpp"
 
 namespace kiln::vgpu::isa {
 namespace {
@@ -65,9 +66,11 @@ void end_program(Wave& w, const Instruction&) {
 void set_halt(Wave& w, const Instruction& i) {
   if ((i.offset & 1) != 0) w.halt("s_sethalt");
 }
-/// Without a second-level handler nothing continues the wave (hardware-rules 7).
 void trap(Wave& w, const Instruction& i) {
-  halt_numbered(w, "s_trap %u without a trap handler", static_cast<unsigned>(i.offset & 0xff));
+  take_trap(w, static_cast<unsigned>(i.offset) & 0xff, w.pc - 4);
+}
+void return_from_exception(Wave& w, const Instruction& i) {
+  return_from_trap(w, scalar64(w, i, i.src[0]));
 }
 void code_end(Wave& w, const Instruction&) {
   w.halt("execution reached s_code_end");
@@ -77,12 +80,14 @@ void code_end(Wave& w, const Instruction&) {
 
 constexpr unsigned kMessageInterrupt = 1;
 constexpr unsigned kMessageDeallocVgprs = 3;  // gfx11
+constexpr unsigned kMessageGetDoorbell = 10;  // gfx9 and gfx10
 
 void send_message(Wave& w, const Instruction& i) {
   const unsigned id = static_cast<unsigned>(i.offset) & (w.arch == Arch::Rdna3 ? 0xffu : 0xfu);
   if (id == kMessageInterrupt)
-    w.group->environment->message(static_cast<std::uint32_t>(i.offset) & 0xffff, w.s[kM0],
-                                  w.group->process);
+    w.group->environment->interrupt(*w.group, w.s[kM0], w.in_trap);
+  else if (w.in_trap && id == kMessageGetDoorbell)
+    w.s[kExecLo] = w.group->doorbell_id;  // bit 31 falls when the answer is there
   else if (!(w.arch == Arch::Rdna3 && id == kMessageDeallocVgprs))
     halt_numbered(w, "s_sendmsg with message %u, which compute waves do not have", id);
 }
@@ -122,12 +127,14 @@ enum HardwareRegister : unsigned {
   kTmaLoGfx9 = 18,
   kTmaHiGfx9 = 19,
   kXccIdGfx942 = 20,
-  kFlatScratchLoGfx11 = 20,
-  kFlatScratchHiGfx11 = 21,
+  kFlatScratchLo10 = 20,
+  kFlatScratchHi10 = 21,
   kHwId1Gfx11 = 23,
   kHwId2Gfx11 = 24,
   kShaderCyclesGfx11 = 29,
 };
+
+}  // namespace
 
 std::uint32_t status_register(const Wave& w) {
   // SCC 0, EXECZ 9, VCCZ 10, IN_TG 11, IN_BARRIER 12, VALID 16.
@@ -137,6 +144,8 @@ std::uint32_t status_register(const Wave& w) {
   status |= (w.group->waves.size() > 1 ? 1u : 0u) << 11 | 1u << 16;
   return status;
 }
+
+namespace {
 
 bool read_register(const Wave& w, unsigned id, std::uint32_t* value) {
   const bool gfx9 = is_cdna(w.arch);
@@ -187,10 +196,10 @@ bool read_register(const Wave& w, unsigned id, std::uint32_t* value) {
     }
   }
   switch (id) {
-    case kFlatScratchLoGfx11:
+    case kFlatScratchLo10:
       *value = static_cast<std::uint32_t>(w.scratch_base);
       return true;
-    case kFlatScratchHiGfx11:
+    case kFlatScratchHi10:
       *value = static_cast<std::uint32_t>(w.scratch_base >> 32);
       return true;
     case kHwId1Gfx11:
@@ -239,7 +248,23 @@ void write_register(Wave& w, const Instruction& i, std::uint32_t value) {
       w.trapsts = (w.trapsts & ~mask) | bits;
       return;
     case kStatus:
-      return;  // read-only outside a trap handler
+      // What a handler restores; PRIV, EXECZ and the like follow what they show.
+      if (!w.in_trap) return;  // read-only elsewhere
+      w.status = (w.status & ~(mask & kStatusHalt)) | (bits & kStatusHalt);
+      if ((mask & 1) != 0) w.scc = (bits & 1) != 0;
+      return;
+    case kIbSts:
+      if (w.in_trap) return;  // replay counters: nothing is replayed
+      halt_numbered(w, "s_setreg of hardware register %u outside of a trap handler", field.id);
+      return;
+    case kFlatScratchLo10:
+    case kFlatScratchHi10:
+      if (w.arch == Arch::Rdna2) {
+        const unsigned shift = field.id == kFlatScratchHi10 ? 32 : 0;
+        w.scratch_base = (w.scratch_base & ~(Va{mask} << shift)) | Va{bits} << shift;
+        return;
+      }
+      [[fallthrough]];
     default:
       halt_numbered(w, "s_setreg of hardware register %u, which a shader may not write", field.id);
   }
@@ -328,6 +353,7 @@ constexpr Semantics kRows[] = {
     ROW("s_endpgm_saved", end_program),
     ROW("s_sethalt", set_halt),
     ROW("s_trap", trap),
+    ROW("s_rfe_b64", return_from_exception),
     ROW("s_code_end", code_end),
     ROW("s_sendmsg", send_message),
     ROW("s_sendmsghalt", send_message_halt),

@@ -13,6 +13,10 @@
 #include "vgpu/isa/instruction.hpp"
 #include "vgpu/memory.hpp"
 
+namespace kiln::vgpu {
+struct TrapHandler;
+}
+
 namespace kiln::vgpu::isa {
 
 inline constexpr unsigned kMaxLanes = 64;
@@ -36,6 +40,9 @@ enum class WaveState : std::uint8_t {
 /// MODE.GPR_IDX_EN (CDNA3 ISA, MODE register).
 inline constexpr std::uint32_t kModeGprIdxEn = 1u << 27;
 
+/// FLAT_SCRATCH of gfx9 among the SGPRs.
+inline constexpr unsigned kFlatScratchLo = 102;
+
 /// Rows behind Wave::v: a tuple that starts at the last register may run past it by 31.
 inline constexpr unsigned kRegisterRows = 512 + 32;
 
@@ -57,8 +64,9 @@ struct Wave {
   Workgroup* group = nullptr;
   std::uint32_t index = 0;              ///< in its workgroup
   std::uint32_t hw_id = 0, xcc_id = 0;  ///< for s_getreg
-  Va scratch_base = 0;  ///< flat scratch base of this wave (architected or from SGPRs)
+  Va scratch_base = 0;  ///< FLAT_SCRATCH, gfx90a's excepted: there it is SGPRs 102 and 103
   std::uint32_t scratch_lane_bytes = 0;
+  bool in_trap = false;            ///< runs its trap handler
   std::uint64_t instructions = 0;  ///< executed so far
   std::string halt_reason;         ///< for the debug switch and the report
 
@@ -77,6 +85,14 @@ struct Wave {
   }
   [[gnu::always_inline]] void set_vcc(std::uint64_t mask) {
     std::memcpy(&s[kVccLo], &mask, lanes == 32 ? 4 : 8);
+  }
+
+  /// The 64-bit address of the wave's private segment, as flat and scratch instructions use it.
+  [[gnu::always_inline]] Va flat_scratch() const {
+    if (arch != Arch::Cdna2) return scratch_base;
+    Va base;
+    std::memcpy(&base, &s[kFlatScratchLo], 8);
+    return base;
   }
 
   /// The state to go on with after a yield or a barrier.
@@ -124,9 +140,12 @@ struct Workgroup {
   Va shared_aperture = 0, private_aperture = 0;
   std::uint32_t id[3] = {};  ///< workgroup coordinates
   Environment* environment = nullptr;
-  std::uint64_t process = 0;       ///< token for Environment::message
-  std::unique_ptr<CodeView> code;  ///< this workgroup's way to decoded code
-  std::uint32_t next_wave = 0;     ///< whose turn it is in run()
+  std::uint64_t process = 0;  ///< token, for whoever gets its interrupts
+  std::uint32_t queue_id = 0;
+  std::uint32_t doorbell_id = 0;              ///< of its queue, as MSG_GET_DOORBELL tells
+  const TrapHandler* trap_handler = nullptr;  ///< null: the chip runs none
+  std::unique_ptr<CodeView> code;             ///< this workgroup's way to decoded code
+  std::uint32_t next_wave = 0;                ///< whose turn it is in run()
 
   Workgroup();
   ~Workgroup();
