@@ -25,13 +25,28 @@ namespace {
 
 using Code = std::array<std::uint32_t, 4>;
 
+/// LLVM's name of the chip whose encodings these are.
+const char* processor(Arch arch) {
+  switch (arch) {
+    case Arch::Cdna2:
+      return "gfx90a";
+    case Arch::Cdna3:
+      return "gfx942";
+    case Arch::Rdna2:
+      return "gfx1030";
+    case Arch::Rdna3:
+      return "gfx1100";
+  }
+  return "";
+}
+
 struct Encoding {
   std::uint32_t bits = 0, fixed = 0;  ///< of the first dword: what says which row it is
 };
 
 /// The first dword of a row (AMD CDNA3 and RDNA3 ISA, "Microcode Formats").
 Encoding encoding_of(Arch arch, const Opcode& opcode) {
-  const bool gfx11 = arch == Arch::Rdna3;
+  const bool gfx11 = arch == Arch::Rdna3, gfx10 = arch == Arch::Rdna2, rdna = gfx10 || gfx11;
   const std::uint32_t n = opcode.number;
   switch (opcode.format) {
     case Format::Sop2:
@@ -45,7 +60,7 @@ Encoding encoding_of(Arch arch, const Opcode& opcode) {
     case Format::Sopp:
       return {0xbf800000 | n << 16, 0xffff0000};
     case Format::Smem:
-      return {(gfx11 ? 0xf4000000 : 0xc0000000) | n << 18, 0xfffc0000};
+      return {(rdna ? 0xf4000000 : 0xc0000000) | n << 18, 0xfffc0000};
     case Format::Vop2:
       return {n << 25, 0xfe000000};
     case Format::Vop1:
@@ -54,27 +69,31 @@ Encoding encoding_of(Arch arch, const Opcode& opcode) {
       return {0x7c000000 | n << 17, 0xfffe0000};
     case Format::Vop3:
     case Format::Vop3sd:
-      return {(gfx11 ? 0xd4000000 : 0xd0000000) | n << 16, 0xffff0000};
+      return {(rdna ? 0xd4000000 : 0xd0000000) | n << 16, 0xffff0000};
     case Format::Vop3p:
     case Format::Mai:
-      return {(gfx11 ? 0xcc000000 : 0xd3800000) | n << 16, 0xffff0000};
+      return {(rdna ? 0xcc000000 : 0xd3800000) | n << 16, 0xffff0000};
     case Format::Vopd:
       return {0xc8000000 | (n & 15) << 22, 0xffc00000};
     case Format::Ds:
-      return gfx11 ? Encoding{0xd8000000 | n << 18, 0xfffc0000}
-                   : Encoding{0xd8000000 | n << 17, 0xfdfe0000};
+      return rdna ? Encoding{0xd8000000 | n << 18, 0xfffc0000}
+                  : Encoding{0xd8000000 | n << 17, 0xfdfe0000};
     case Format::Flat:
     case Format::Global:
     case Format::Scratch: {
       const std::uint32_t segment = opcode.format == Format::Flat     ? 0
                                     : opcode.format == Format::Global ? 2
                                                                       : 1;
-      return gfx11 ? Encoding{0xdc000000 | n << 18 | segment << 16, 0xfdff0000}
-                   : Encoding{0xdc000000 | n << 18 | segment << 14, 0xfdfcc000};
+      const std::uint32_t lds = (n & kLdsForm) != 0 ? 0x2000 : 0;  // the LDS bit
+      return gfx11
+                 ? Encoding{0xdc000000 | n << 18 | segment << 16, 0xfdff0000}
+                 : Encoding{0xdc000000 | (n & 0x7f) << 18 | segment << 14 | lds, 0xfdfcc000 | lds};
     }
     case Format::Mubuf:
+      if (gfx10) return {0xe0000000 | (n & 0x7f) << 18 | n >> 7 << 25, 0xfffc0000};
       return {0xe0000000 | n << 18, gfx11 ? 0xfffc0000 : 0xfdfc0000};
     case Format::Mtbuf:
+      if (gfx10) return {0xe8000000 | (n & 7) << 16, 0xfc070000};  // and bit 53
       return {0xe8000000 | n << 15, 0xfc078000};
     default:
       return {};
@@ -101,6 +120,8 @@ Code random_code(Arch arch, const Opcode& opcode, std::mt19937& random) {
     code[1] &= random();
   }
   code[0] = encoding.bits | (code[0] & ~encoding.fixed);
+  if (arch == Arch::Rdna2 && opcode.format == Format::Mtbuf)
+    code[1] = (code[1] & ~0x200000u) | (opcode.number >> 3 & 1u) << 21;
   static constexpr std::uint32_t kCodes[] = {102, 103, 104, 105, 106, 107, 124, 125, 126, 127, 208,
                                              209, 233, 234, 235, 239, 240, 248, 249, 250, 253, 255};
   const std::uint32_t special = kCodes[random() % std::size(kCodes)];
@@ -119,8 +140,10 @@ Code random_code(Arch arch, const Opcode& opcode, std::mt19937& random) {
     code[0] &= ~0x8700u;    // no clamp, no abs
   }
   if (clean && (format == Format::Flat || format == Format::Global || format == Format::Scratch))
-    code[1] = (code[1] & ~0x7f0000u) | (random() % 2 == 0 ? 0x7c0000u : 0x7f0000u);
-  if (clean && format == Format::Flat && arch == Arch::Cdna3) code[1] &= ~0x7f0000u;
+    code[1] = (code[1] & ~0x7f0000u) | (random() % 2 == 0     ? 0x7f0000u
+                                        : arch == Arch::Rdna2 ? 0x7d0000u
+                                                              : 0x7c0000u);
+  if (clean && format == Format::Flat && is_cdna(arch)) code[1] &= ~0x7f0000u;
   if (clean && format == Format::Ds) {
     const Shape& shape = opcode.shape;
     if (!shape.dst.present()) code[1] &= 0x00ffffff;
@@ -138,7 +161,7 @@ std::uint32_t field(const Code& code, unsigned first, unsigned count) {
 /// Encodings on which LLVM 22 itself crashes (llvm_unreachable in a release build). Kiln refuses
 /// them; that they are refused is checked without asking LLVM.
 bool crashes_llvm(Arch arch, const Opcode& opcode, const Code& code) {
-  const bool gfx9 = arch == Arch::Cdna3;
+  const bool gfx9 = is_cdna(arch);
   const Format format = opcode.format;
   if (gfx9 && two_dword_vector(format))  // a literal where gfx9 has none
     for (unsigned i = 0; i < 3; ++i)
@@ -148,7 +171,8 @@ bool crashes_llvm(Arch arch, const Opcode& opcode, const Code& code) {
     return true;  // a literal as destination
   if ((format == Format::Mubuf || format == Format::Mtbuf) && field(code, 56, 8) == kLiteral)
     return true;
-  if (gfx9 && one_dword_vector(format) && field(code, 0, 9) == 249) {  // SDWA selectors
+  if (arch != Arch::Rdna3 && one_dword_vector(format) &&
+      field(code, 0, 9) == 249) {  // SDWA selectors
     if (format != Format::Vopc && (field(code, 40, 3) == 7 || field(code, 43, 2) == 3)) return true;
     return field(code, 48, 3) == 7 || field(code, 56, 3) == 7;
   }
@@ -159,7 +183,7 @@ bool crashes_llvm(Arch arch, const Opcode& opcode, const Code& code) {
 /// its own assembler refuses. Returns null if the two must agree.
 const char* deliberate_difference(Arch arch, const Opcode& opcode, const Code& code,
                                   const LlvmInstruction& llvm) {
-  const bool gfx9 = arch == Arch::Cdna3;
+  const bool gfx9 = is_cdna(arch);
   const Format format = opcode.format;
   const Shape& shape = opcode.shape;
   const std::string& text = llvm.text;
@@ -177,9 +201,9 @@ const char* deliberate_difference(Arch arch, const Opcode& opcode, const Code& c
     if (last > 255 && last < 300 && text.find('[') < at) return "register tuples end at 255";
   }
   for (std::size_t at = text.find("a["); at != std::string::npos; at = text.find("a[", at + 1))
-    if (std::atoi(text.c_str() + at + 2) % 2 != 0) return "gfx942 tuples begin at even registers";
+    if (std::atoi(text.c_str() + at + 2) % 2 != 0) return "CDNA tuples begin at even registers";
   if (gfx9 && format == Format::Mtbuf && field(code, 12, 2) == 3 && field(code, 32, 1) != 0)
-    return "gfx942 tuples begin at even registers";
+    return "CDNA tuples begin at even registers";
   // A field for registers of one kind only, in which LLVM lets special codes pass.
   const auto special = [](std::uint32_t value) { return value < kVgpr0; };
   if (one_dword_vector(format) &&
@@ -224,7 +248,13 @@ const char* deliberate_difference(Arch arch, const Opcode& opcode, const Code& c
       field(code, 0, 9) < kVgpr0)
     return "v_nop whose unused source asks for another dword";
   if (format == Format::Global && field(code, 48, 7) == kExecLo) return "EXEC as an address";
-  if (format == Format::Flat && field(code, 12, 1) != 0) return "FLAT offsets have 12 bits";
+  if (format == Format::Flat && field(code, arch == Arch::Rdna2 ? 11 : 12, 1) != 0)
+    return "FLAT offsets have no sign bit";
+  const bool float_atomic =
+      shape.has(kShapeReturns) && opcode.name.find("_f") != std::string_view::npos;
+  if (arch == Arch::Cdna2 && float_atomic && llvm.bytes == 0 &&
+      field(code, format == Format::Mubuf ? 15 : 25, 1) != 0)
+    return "LLVM knows gfx90a's floating-point atomics without scc";
   if (gfx9 && is("ds_gws") && field(code, 25, 1) != 0) return "GWS with an AGPR";
   if (!gfx9 && is("ds_bvh_stack") && field(code, 17, 1) != 0) return "LDS instruction with GDS";
   if (gfx9 && shape.has(kShapeReturns) && field(code, 55, 1) != 0 &&
@@ -397,9 +427,7 @@ bool misprinted(const Instruction& instruction) {
 class Comparison {
  public:
   Comparison(Arch arch, const std::string& features = {})
-      : arch_(arch),
-        llvm_(arch == Arch::Rdna3 ? "gfx1100" : "gfx942", features),
-        wave64_(arch == Arch::Rdna3 && !features.empty()) {}
+      : arch_(arch), llvm_(processor(arch), features), wave64_(!features.empty()) {}
 
   /// With `texts` false only acceptance and length are compared (another wave size prints
   /// otherwise).
@@ -470,11 +498,20 @@ void compare_random(Arch arch, unsigned per_row, const std::string& features, bo
     std::printf("  %8zu excused: %s\n", count, reason.c_str());
 }
 
+TEST(DecodeOracle, RandomCdna2) {
+  compare_random(Arch::Cdna2, 160, "", true, 6);
+}
 TEST(DecodeOracle, RandomCdna3) {
   compare_random(Arch::Cdna3, 160, "", true, 1);
 }
+TEST(DecodeOracle, RandomRdna2) {
+  compare_random(Arch::Rdna2, 160, "", true, 8);
+}
 TEST(DecodeOracle, RandomRdna3) {
   compare_random(Arch::Rdna3, 160, "", true, 2);
+}
+TEST(DecodeOracle, Wave64Rdna2) {
+  compare_random(Arch::Rdna2, 40, "+wavefrontsize64,-wavefrontsize32", false, 9);
 }
 TEST(DecodeOracle, Wave64Rdna3) {
   compare_random(Arch::Rdna3, 40, "+wavefrontsize64,-wavefrontsize32", false, 3);
@@ -482,7 +519,7 @@ TEST(DecodeOracle, Wave64Rdna3) {
 
 /// Bits that make no row of ours: LLVM must not know them either, but for the formats we leave out.
 void compare_unknown(Arch arch, std::uint32_t seed) {
-  LlvmOracle llvm(arch == Arch::Rdna3 ? "gfx1100" : "gfx942");
+  LlvmOracle llvm(processor(arch));
   std::mt19937 random(seed);
   std::size_t refused = 0;
   for (unsigned i = 0; i < 60000; ++i) {
@@ -495,12 +532,17 @@ void compare_unknown(Arch arch, std::uint32_t seed) {
     }
     if (has_row) continue;
     const std::uint32_t top = code[0] >> 26;
-    const bool image = top == 0x3c, exported = top == 0x3e || (arch == Arch::Cdna3 && top == 0x31);
-    const bool interpolation =
-        arch == Arch::Rdna3 && (code[0] >> 24 == 0xcd || code[0] >> 24 == 0xce);
+    const bool image = top == 0x3c, exported = top == 0x3e || (is_cdna(arch) && top == 0x31);
+    const std::uint32_t vop3 = code[0] >> 16;  // v_interp_p1ll_f16, p1lv_f16, p2_f16
+    // gfx9's buffer_store_lds_dword, which no compiler has a way to ask for.
+    if (is_cdna(arch) && top == 0x38 && (code[0] >> 18 & 0x7f) == 0x3d) continue;
+    const bool interpolation = arch == Arch::Rdna3
+                                   ? code[0] >> 24 == 0xcd || code[0] >> 24 == 0xce
+                                   : arch == Arch::Rdna2 && (top == 0x32 || vop3 == 0xd742 ||
+                                                             vop3 == 0xd743 || vop3 == 0xd75a);
     if (image || exported || interpolation) continue;  // graphics: deliberately unknown
-    // LLVM decodes gfx9's v_fma_mix on gfx11 as well.
-    if (arch == Arch::Rdna3 && top == 0x34) continue;
+    // LLVM decodes gfx9's v_fma_mix on RDNA as well.
+    if (!is_cdna(arch) && top == 0x34) continue;
     Instruction ours;
     EXPECT_NE(decode(arch, code.data(), 4, &ours), DecodeStatus::Ok) << std::hex << code[0];
     const LlvmInstruction theirs = llvm.disassemble(code);
@@ -511,8 +553,14 @@ void compare_unknown(Arch arch, std::uint32_t seed) {
   EXPECT_GT(refused, 1000u);
 }
 
+TEST(DecodeOracle, UnknownCdna2) {
+  compare_unknown(Arch::Cdna2, 7);
+}
 TEST(DecodeOracle, UnknownCdna3) {
   compare_unknown(Arch::Cdna3, 4);
+}
+TEST(DecodeOracle, UnknownRdna2) {
+  compare_unknown(Arch::Rdna2, 10);
 }
 TEST(DecodeOracle, UnknownRdna3) {
   compare_unknown(Arch::Rdna3, 5);
@@ -552,10 +600,11 @@ TEST(DecodeOracle, CorpusKernels) {
   for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
     const std::string path = entry.path().string();
     if (!path.ends_with(".hsaco")) continue;
-    const Arch arch = path.find("gfx942") != std::string::npos ? Arch::Cdna3 : Arch::Rdna3;
+    Arch arch = Arch::Rdna3;
+    for (const Arch other : {Arch::Cdna2, Arch::Cdna3, Arch::Rdna2})
+      if (path.find(processor(other)) != std::string::npos) arch = other;
     const bool wave64 = path.find("wave64") != std::string::npos;
-    LlvmOracle llvm(arch == Arch::Cdna3 ? "gfx942" : "gfx1100",
-                    wave64 ? "+wavefrontsize64,-wavefrontsize32" : "");
+    LlvmOracle llvm(processor(arch), wave64 ? "+wavefrontsize64,-wavefrontsize32" : "");
     const std::vector<std::uint32_t> code = text_of(entry.path());
     ASSERT_FALSE(code.empty()) << path;
     ++kernels;

@@ -199,8 +199,6 @@ DecodeStatus decode_mubuf(Reader& in, Instruction& out) {
   if (out.lds && !shape.has(kShapeLds)) return DecodeStatus::Unknown;
   if (gfx10 && shape.has(kShapeReturns) && in.bit(15)) return DecodeStatus::Unknown;  // no dlc
   if (shape.dst.present() || shape.src[1].present()) return take_buffer(in, out);
-  if (shape.src[0].present())  // gfx90a's buffer_store_lds_dword
-    return out.lds ? take_buffer(in, out) : DecodeStatus::Unknown;
   // buffer_inv and the like
   const bool scopes = in.arch() == Arch::Cdna3;
   const bool free = scopes || out.opcode->name == "buffer_wbl2";  // bits 14 and 15

@@ -150,10 +150,11 @@ KILN_ALWAYS_INLINE void set_lane_value(VectorRegister* rows, unsigned lane, T va
   if constexpr (sizeof(T) == 8) rows[1].lane[lane] = static_cast<U32>(value >> 32);
 }
 
-/// Scope at which a vector atomic executes. gfx942: sc1 asks for system. gfx11 has no bit for it;
-/// the page's MTYPE decides there.
+/// Scope at which a vector atomic executes. gfx942: sc1 asks for system, gfx90a: scc. gfx11 has no
+/// bit for it; the page's MTYPE decides there.
 KILN_ALWAYS_INLINE Scope atomic_scope(const Wave& w, const Instruction& i) {
-  return w.arch == Arch::Cdna3 && (i.cache & kCacheSc1) != 0 ? Scope::System : Scope::Agent;
+  static_assert(kCacheSc1 == kCacheScc);
+  return is_cdna(w.arch) && (i.cache & kCacheSc1) != 0 ? Scope::System : Scope::Agent;
 }
 
 /// Lane by lane in order, as one wave's atomics to one address are served. Data rows hold the

@@ -55,14 +55,16 @@ KILN_ALWAYS_INLINE auto or_lanes(const Wave& w, F f) {
   return all;
 }
 
-/// Scope of a load or store. gfx942: sc0 and sc1 count wave, workgroup, agent, system. gfx11: glc
-/// bypasses the CU's and the array's cache; stores always write through (LLVM AMDGPUUsage, "Memory
-/// model gfx942", "Memory model gfx10-gfx11").
+/// Scope of a load or store. gfx942: sc0 and sc1 count wave, workgroup, agent, system. gfx90a and
+/// gfx11: glc bypasses the CU's and the array's cache; stores always write through. gfx90a's scc
+/// asks for coherence with the system (LLVM AMDGPUUsage, "Memory model gfx90a", "gfx942",
+/// "gfx10-gfx11"; AMD CDNA2 ISA, "SCC").
 KILN_ALWAYS_INLINE Scope access_scope(const Wave& w, const Instruction& i) {
   if (w.arch == Arch::Cdna3) {
     const unsigned sc0 = (i.cache & kCacheSc0) != 0, sc1 = (i.cache & kCacheSc1) != 0;
     return static_cast<Scope>(sc1 * 2 + sc0);
   }
+  if (w.arch == Arch::Cdna2 && (i.cache & kCacheScc) != 0) return Scope::System;
   return (i.cache & kCacheGlc) != 0 ? Scope::Agent : Scope::Wave;
 }
 
@@ -268,7 +270,7 @@ bool scatter(Wave& w, const Instruction& i, Addresses& a, U64 mask, const Vector
     });
     return true;
   }
-  const Scope scope = w.arch == Arch::Cdna3 ? access_scope(w, i) : Scope::Wave;
+  const Scope scope = is_cdna(w.arch) ? access_scope(w, i) : Scope::Wave;
   MemoryPort& port = *w.group->port;
   for (; mask != 0; mask &= mask - 1) {
     const unsigned lane = static_cast<unsigned>(std::countr_zero(mask));

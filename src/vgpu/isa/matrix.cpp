@@ -1,4 +1,4 @@
-// Owns: matrix instructions: MFMA of CDNA3, WMMA of RDNA3.
+// Owns: matrix instructions: MFMA of CDNA2 and CDNA3, WMMA of RDNA3.
 // Does not own: AccVGPR moves (valu_*), the sparse SMFMAC (no semantics yet: they stop by name).
 // Threading: the wave's host thread. Compiled twice (semantics.hpp).
 //
@@ -210,6 +210,12 @@ void mfma_f64(Wave& wave, const Instruction& in) {
   std::memcpy(wave.v + (in.dst - kVgpr0), result, sizeof result);
 }
 
+/// gfx90a documents no CBSZ, ABID or BLGP for these: with one of them the wave stops by name.
+template <unsigned kM, unsigned kB>
+Handler mfma_f64_gfx90a(Instruction& in) {
+  return in.cbsz == 0 && in.abid == 0 && in.blgp == 0 ? &mfma_f64<kM, kB> : nullptr;
+}
+
 // ---- WMMA --------------------------------------------------------------------------------------
 
 constexpr unsigned kTile = 16;
@@ -355,6 +361,13 @@ const Semantics kMatrix[] = {
     {"v_mfma_i32_32x32x4_2b_i8", &mfma<32, 4, 2, I8, I8>},
     {"v_mfma_i32_16x16x4_4b_i8", &mfma<16, 4, 4, I8, I8>},
     {"v_mfma_i32_4x4x4_16b_i8", &mfma<4, 4, 16, I8, I8>},
+    {"v_mfma_i32_32x32x8i8", &mfma<32, 8, 1, I8, I8>},
+    {"v_mfma_i32_16x16x16i8", &mfma<16, 16, 1, I8, I8>},
+    {"v_mfma_f32_32x32x2bf16", &mfma<32, 2, 2, Bf16, Bf16>},
+    {"v_mfma_f32_16x16x2bf16", &mfma<16, 2, 4, Bf16, Bf16>},
+    {"v_mfma_f32_4x4x2bf16", &mfma<4, 2, 16, Bf16, Bf16>},
+    {"v_mfma_f32_32x32x4bf16", &mfma<32, 4, 1, Bf16, Bf16>},
+    {"v_mfma_f32_16x16x8bf16", &mfma<16, 8, 1, Bf16, Bf16>},
     {"v_mfma_i32_32x32x16_i8", &mfma<32, 16, 1, I8, I8>},
     {"v_mfma_i32_16x16x32_i8", &mfma<16, 32, 1, I8, I8>},
     {"v_mfma_f32_16x16x32_bf8_bf8", &mfma<16, 32, 1, Bf8, Bf8>},
@@ -367,6 +380,8 @@ const Semantics kMatrix[] = {
     {"v_mfma_f32_32x32x16_fp8_fp8", &mfma<32, 16, 1, Fp8, Fp8>},
     {"v_mfma_f64_16x16x4_f64", &mfma_f64<16, 1>},
     {"v_mfma_f64_4x4x4_4b_f64", &mfma_f64<4, 4>},
+    {"v_mfma_f64_16x16x4f64", &mfma_f64_gfx90a<16, 1>},
+    {"v_mfma_f64_4x4x4f64", &mfma_f64_gfx90a<4, 4>},
     {"v_wmma_f32_16x16x16_f16", &wmma_f32<F16>},
     {"v_wmma_f32_16x16x16_bf16", &wmma_f32<Bf16>},
     {"v_wmma_f16_16x16x16_f16", &wmma_16<F16>},

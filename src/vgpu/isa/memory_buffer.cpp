@@ -169,7 +169,7 @@ void atomic(Wave& w, const Instruction& i) {
                   [&](unsigned lane) { set_lane_value<T>(result, lane, T{0}); });
 }
 
-// ---- Cache control (LLVM AMDGPUUsage, memory models of gfx942 and gfx11).
+// ---- Cache control (LLVM AMDGPUUsage, memory models of gfx90a, gfx942 and gfx11).
 
 void write_back(Wave& w, const Instruction& i) {
   if (CacheModel* caches = w.group->port->caches())
@@ -182,6 +182,10 @@ void invalidate(Wave& w, const Instruction& i) {
 template <Scope kScope>
 void invalidate_level(Wave& w, const Instruction&) {
   if (CacheModel* caches = w.group->port->caches()) caches->acquire(Client::Vector, kScope);
+}
+
+void write_back_all(Wave& w, const Instruction&) {
+  if (CacheModel* caches = w.group->port->caches()) caches->release(Client::Vector, Scope::System);
 }
 
 #define BUFFER_ATOMIC(T, Op) atomic<T, Op>
@@ -212,6 +216,10 @@ constexpr Semantics kRows[] = {
     KILN_VECTOR_ATOMICS("buffer", BUFFER_ATOMIC),
     KILN_ROW("buffer_wbl2", write_back),
     KILN_ROW("buffer_inv", invalidate),
+    KILN_ROW("buffer_wbl2_system", write_back_all),
+    KILN_ROW("buffer_invl2", invalidate_level<Scope::System>),
+    KILN_ROW("buffer_wbinvl1", invalidate_level<Scope::Agent>),
+    KILN_ROW("buffer_wbinvl1_vol", invalidate_level<Scope::Agent>),
     KILN_ROW("buffer_gl0_inv", invalidate_level<Scope::Workgroup>),
     KILN_ROW("buffer_gl1_inv", invalidate_level<Scope::Agent>),
 };

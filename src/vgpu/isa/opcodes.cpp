@@ -51,8 +51,16 @@ struct Table {
 };
 
 const Table& table(Arch arch) {
-  if (is_cdna(arch)) {
-    static const Table cdna3({cdna3_rows()}, 0x140);
+  if (arch == Arch::Cdna2) {
+    static const Table cdna2({gfx9_scalar_rows(), gfx9_vector_rows(), gfx9_compare_rows(),
+                              gfx9_memory_rows(), cdna2_rows()},
+                             0x140);
+    return cdna2;
+  }
+  if (arch == Arch::Cdna3) {
+    static const Table cdna3({gfx9_scalar_rows(), gfx9_vector_rows(), gfx9_compare_rows(),
+                              gfx9_memory_rows(), cdna3_rows()},
+                             0x140);
     return cdna3;
   }
   if (arch == Arch::Rdna2) {

@@ -1,5 +1,5 @@
 // Owns: how a generation's opcode table is written: rows, and the macros that name their format.
-// Does not own: the rows (tables_cdna3.cpp, tables_rdna3.cpp), lookup (opcodes.cpp).
+// Does not own: the rows (tables_*.cpp), lookup (opcodes.cpp).
 // Threading: constants.
 #pragma once
 
@@ -31,6 +31,12 @@ consteval Row row(Format format, bool promoted, unsigned number, std::string_vie
           shape(text)};
 }
 
+/// What CDNA2 and CDNA3 have in common, and what each has for itself.
+std::span<const Row> gfx9_scalar_rows();
+std::span<const Row> gfx9_vector_rows();
+std::span<const Row> gfx9_compare_rows();
+std::span<const Row> gfx9_memory_rows();
+std::span<const Row> cdna2_rows();
 std::span<const Row> cdna3_rows();
 std::span<const Row> rdna2_scalar_rows();
 std::span<const Row> rdna2_vector_rows();

@@ -28,6 +28,13 @@ KILN_ALWAYS_INLINE float fma(float a, float b, float c) {
   return __builtin_fmaf(a, b, c);
 }
 
+/// gfx9's v_mad_f32: the product is rounded, and no step knows denormals (LLVM's
+/// SIISelLowering.cpp takes it only where binary32 denormals are flushed).
+KILN_ALWAYS_INLINE float mad(float a, float b, float c) {
+  const float product = a * b;
+  return (__builtin_fabsf(product) < 0x1p-126f ? product * 0.0f : product) + c;
+}
+
 // "DX9 rules": 0 times anything is +0.
 KILN_ALWAYS_INLINE float mul_zero(float a, float b) {
   const bool zero = (a == 0.0f) | (b == 0.0f);
@@ -36,6 +43,10 @@ KILN_ALWAYS_INLINE float mul_zero(float a, float b) {
 KILN_ALWAYS_INLINE float fma_zero(float a, float b, float c) {
   const bool zero = (a == 0.0f) | (b == 0.0f);
   return zero ? c : __builtin_fmaf(a, b, c);
+}
+KILN_ALWAYS_INLINE float mad_zero(float a, float b, float c) {
+  const bool zero = (a == 0.0f) | (b == 0.0f);
+  return zero ? c : mad(a, b, c);
 }
 
 KILN_ALWAYS_INLINE float min3(float a, float b, float c, const Env& e) {
@@ -118,6 +129,11 @@ constexpr Semantics kRows[] = {
     {"v_fmac_f32", lanes<fma, kAccumulate>},
     {"v_fmaak_f32", lanes<fma>},
     {"v_fmamk_f32", lanes<fma>},
+    {"v_mad_f32", lanes<mad, kFlushAlways>},
+    {"v_mac_f32", lanes<mad, kFlushAlways | kAccumulate>},
+    {"v_madak_f32", lanes<mad, kFlushAlways>},
+    {"v_madmk_f32", lanes<mad, kFlushAlways>},
+    {"v_mad_legacy_f32", lanes<mad_zero, kFlushAlways>},
     {"v_min_f32", lanes<min_number>},
     {"v_max_f32", lanes<max_number>},
     {"v_min3_f32", lanes<min3>},
