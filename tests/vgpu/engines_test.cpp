@@ -98,7 +98,7 @@ TEST(AqlQueue, RingWrapsAndSlotsBecomeInvalid) {
 }
 
 TEST(SdmaQueue, RingTailIsPaddedWithNops) {
-  for (const char* chip : {"mi300x", "navi31"}) {
+  for (const char* chip : kEveryChip) {
     EngineFixture gpu(chip);
     auto queue = gpu.queue(QueueType::Sdma, 4096);
     const Va out = gpu.uncached(4 * 600);
@@ -182,7 +182,7 @@ void run_sdma(EngineFixture& gpu, TestQueue& queue, Stream stream) {
 }
 
 TEST(SdmaPackets, CopiesOfEveryEdgeSize) {
-  for (const char* chip : {"mi300x", "navi31"}) {
+  for (const char* chip : kEveryChip) {
     EngineFixture gpu(chip, skewed(9));
     auto queue = gpu.queue(QueueType::Sdma);
     constexpr std::uint64_t kRoom = 9 << 20;
@@ -221,7 +221,7 @@ TEST(SdmaPackets, FullCountOf22BitsIs4MiB) {
 }
 
 TEST(SdmaPackets, FillsWritesAtomicsTrapsAndTimestamps) {
-  for (const char* chip : {"mi300x", "navi31"}) {
+  for (const char* chip : kEveryChip) {
     EngineFixture gpu(chip);
     auto queue = gpu.queue(QueueType::Sdma);
     const Va m = gpu.uncached(4096);
@@ -265,7 +265,7 @@ TEST(SdmaPackets, FillsWritesAtomicsTrapsAndTimestamps) {
 }
 
 TEST(SdmaPackets, RectanglesWithPitchAndSlice) {
-  for (const char* chip : {"mi300x", "navi31"}) {
+  for (const char* chip : kEveryChip) {
     EngineFixture gpu(chip, skewed(4));
     auto queue = gpu.queue(QueueType::Sdma);
     const Va from = gpu.cached(1 << 20), to = gpu.cached(1 << 20);
@@ -338,10 +338,10 @@ TEST(Queues, PollEachOtherOnOneHostThread) {
 }
 
 TEST(Queues, ComputeAndSdmaChain) {
-  for (const char* chip : {"mi300x", "navi31"}) {
+  for (const char* chip : kEveryChip) {
     EngineFixture gpu(chip, skewed(3));
     auto compute = gpu.queue(QueueType::Pm4), copy = gpu.queue(QueueType::Sdma);
-    const Va code = chip[0] == 'm' ? gpu.code(gfx942::kStoreIndex) : gpu.code(gfx1100::kStoreIndex);
+    const Va code = gpu.code(kernels_of(gpu.target).store_index);
     const Va a = gpu.uncached(256), b = gpu.uncached(256), steps = gpu.uncached(64);
     Stream dispatch;
     gpu.dispatch(dispatch, code, {a}, 64);
@@ -397,14 +397,13 @@ TEST(Queues, PartialFlushWaitsForDispatches) {
 }
 
 TEST(Queues, WorkgroupsThatWaitForALaterOneGetIt) {
-  for (const char* chip : {"mi300x", "navi31"}) {
+  for (const char* chip : kEveryChip) {
     EngineOptions options;
     options.threads = 1;
     EngineFixture gpu(chip, options);
     auto queue = gpu.queue(QueueType::Pm4);
     const Va flag = gpu.uncached(8), done = gpu.uncached(8);
-    const Va code =
-        chip[0] == 'm' ? gpu.code(gfx942::kLastReleases) : gpu.code(gfx1100::kLastReleases);
+    const Va code = gpu.code(kernels_of(gpu.target).last_releases);
     Stream stream;
     gpu.dispatch(stream, code, {flag}, 64, 32);
     stream.signal(done, 1);
@@ -509,7 +508,7 @@ TEST(Pm4Packets, IndirectBuffersReturnAndChainsDoNot) {
 }
 
 TEST(Pm4Packets, StreamsOfTheEncoderRun) {
-  for (const char* chip : {"mi300x", "navi31"}) {
+  for (const char* chip : kEveryChip) {
     EngineFixture gpu(chip);
     auto queue = gpu.queue(QueueType::Pm4);
     const gpu::QueueContext context{&gpu.target, 1, 0};
@@ -670,13 +669,12 @@ aql::KernelDispatchPacket kernel_packet(Va object, Va kernarg, std::uint32_t ite
 }
 
 TEST(AqlPackets, KernelDispatchAndSignalWithEvent) {
-  for (const char* chip : {"mi300x", "navi31"}) {
+  for (const char* chip : kEveryChip) {
     EngineFixture gpu(chip);
     auto queue = gpu.queue(QueueType::Aql);
     auto* amd_queue = gpu.at<aql::Queue>(queue->config.read_pointer - 128);
     amd_queue->queue_properties = aql::kQueueEnableProfiling;
-    const Va object = chip[0] == 'm' ? kernel_object(gpu, gfx942::kStoreIndex)
-                                     : kernel_object(gpu, gfx1100::kStoreIndex);
+    const Va object = kernel_object(gpu, kernels_of(gpu.target).store_index);
     const Va out = gpu.uncached(256), signal = gpu.uncached(64), mailbox = gpu.uncached(8);
     auto* amd_signal = gpu.at<aql::Signal>(signal);
     amd_signal->value = 1;
@@ -831,10 +829,10 @@ TEST(Errors, UnmappedMemoryIsAVmFaultThatEvictsEverything) {
 }
 
 TEST(Errors, WaveThatTouchesNothingMapped) {
-  for (const char* chip : {"mi300x", "navi31"}) {
+  for (const char* chip : kEveryChip) {
     EngineFixture gpu(chip);
     auto queue = gpu.queue(QueueType::Pm4);
-    const Va code = chip[0] == 'm' ? gpu.code(gfx942::kStoreIndex) : gpu.code(gfx1100::kStoreIndex);
+    const Va code = gpu.code(kernels_of(gpu.target).store_index);
     const Va signal = gpu.uncached(8);
     Stream stream;
     gpu.dispatch(stream, code, {0x6000'0000'0000}, 1);
@@ -910,15 +908,14 @@ TEST(Errors, BadSdmaPacketStopsThatQueueOnly) {
 // ---- the end of queues
 
 TEST(Destroy, WhileWaitingSpinningOrHung) {
-  for (const char* chip : {"mi300x", "navi31"}) {
-    const bool cdna = chip[0] == 'm';
+  for (const char* chip : kEveryChip) {
     EngineFixture gpu(chip);
     const Va flag = gpu.uncached(8), marker = gpu.uncached(64);
     auto waiting = gpu.queue(QueueType::Pm4);
     waiting->submit(Stream{}.write(marker, 1).wait32(flag, 1, Compare::Eq));
     auto spinning = gpu.queue(QueueType::Pm4);
     Stream spin;
-    gpu.dispatch(spin, cdna ? gpu.code(gfx942::kSpin) : gpu.code(gfx1100::kSpin), {flag}, 16);
+    gpu.dispatch(spin, gpu.code(kernels_of(gpu.target).spin), {flag}, 16);
     spin.write(marker + 4, 1).idle();
     spinning->submit(spin);
     auto hung = gpu.queue(QueueType::Pm4);
@@ -947,8 +944,7 @@ TEST(Destroy, WhileWaitingSpinningOrHung) {
     auto queue = gpu.queue(QueueType::Pm4);
     const Va out = gpu.uncached(256), done = gpu.uncached(8);
     Stream work;
-    gpu.dispatch(work, cdna ? gpu.code(gfx942::kStoreIndex) : gpu.code(gfx1100::kStoreIndex), {out},
-                 64);
+    gpu.dispatch(work, gpu.code(kernels_of(gpu.target).store_index), {out}, 64);
     work.signal(done, 1);
     queue->submit(work);
     EXPECT_TRUE(gpu.reaches(done, 1));

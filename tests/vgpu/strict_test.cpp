@@ -31,14 +31,13 @@ gpu::Packet<Acquire11> acquire11() {
   return gpu::Packet<Acquire11>{}.set<Acquire11::size_256>(kAll);
 }
 
-/// The kernels of both chips behind one name.
+/// The chip's kernels in its memory.
 struct Kernels {
   explicit Kernels(EngineFixture& gpu) {
-    const bool cdna = gpu.chip.gc.major == 9;
-    store = cdna ? gpu.code(gfx942::kStoreIndex) : gpu.code(gfx1100::kStoreIndex);
-    vector_copy = cdna ? gpu.code(gfx942::kVectorCopy) : gpu.code(gfx1100::kVectorCopy);
-    scalar_copy = cdna ? gpu.code(gfx942::kScalarCopy) : gpu.code(gfx1100::kScalarCopy);
-    atomic_add = cdna ? gpu.code(gfx942::kAtomicAdd) : gpu.code(gfx1100::kAtomicAdd);
+    store = gpu.code(kernels_of(gpu.target).store_index);
+    vector_copy = gpu.code(kernels_of(gpu.target).vector_copy);
+    scalar_copy = gpu.code(kernels_of(gpu.target).scalar_copy);
+    atomic_add = gpu.code(kernels_of(gpu.target).atomic_add);
   }
   Va store, vector_copy, scalar_copy, atomic_add;
 };
@@ -71,89 +70,103 @@ std::uint32_t read_again(EngineFixture& gpu, Va kernel, Va word, const gpu::Pack
   return gpu.load<std::uint32_t>(out + 128);
 }
 
-// ---- acquire, gfx942
+// ---- acquire, gfx942 and gfx90a
 
-TEST(StrictGfx942, VectorCacheNeedsTcl1) {
-  EngineFixture gpu("mi300x", strict());
-  const Kernels kernels(gpu);
-  const auto with = acquire9().set<Acquire9::tcl1>(1),
-             without = acquire9().set<Acquire9::kcache>(1);
-  for (const Va word : {gpu.cached(256), gpu.uncached(256)}) {
-    EXPECT_EQ(read_again(gpu, kernels.vector_copy, word, &with, false), kNew);
-    EXPECT_EQ(read_again(gpu, kernels.vector_copy, word, &without, false), kOld);
+TEST(StrictGfx9, VectorCacheNeedsTcl1) {
+  for (const char* chip : {"mi300x", "mi210"}) {
+    EngineFixture gpu(chip, strict());
+    const Kernels kernels(gpu);
+    const auto with = acquire9().set<Acquire9::tcl1>(1),
+               without = acquire9().set<Acquire9::kcache>(1);
+    for (const Va word : {gpu.cached(256), gpu.uncached(256)}) {
+      EXPECT_EQ(read_again(gpu, kernels.vector_copy, word, &with, false), kNew);
+      EXPECT_EQ(read_again(gpu, kernels.vector_copy, word, &without, false), kOld);
+    }
   }
 }
 
-TEST(StrictGfx942, ScalarCacheNeedsKcache) {
-  EngineFixture gpu("mi300x", strict());
-  const Kernels kernels(gpu);
-  const auto with = acquire9().set<Acquire9::kcache>(1),
-             without = acquire9().set<Acquire9::tcl1>(1);
-  for (const Va word : {gpu.cached(256), gpu.uncached(256)}) {
-    EXPECT_EQ(read_again(gpu, kernels.scalar_copy, word, &with, false), kNew);
-    EXPECT_EQ(read_again(gpu, kernels.scalar_copy, word, &without, false), kOld);
+TEST(StrictGfx9, ScalarCacheNeedsKcache) {
+  for (const char* chip : {"mi300x", "mi210"}) {
+    EngineFixture gpu(chip, strict());
+    const Kernels kernels(gpu);
+    const auto with = acquire9().set<Acquire9::kcache>(1),
+               without = acquire9().set<Acquire9::tcl1>(1);
+    for (const Va word : {gpu.cached(256), gpu.uncached(256)}) {
+      EXPECT_EQ(read_again(gpu, kernels.scalar_copy, word, &with, false), kNew);
+      EXPECT_EQ(read_again(gpu, kernels.scalar_copy, word, &without, false), kOld);
+    }
   }
 }
 
-TEST(StrictGfx942, L2NeedsTcForWhatOthersWrote) {
-  EngineFixture gpu("mi300x", strict());
-  const Kernels kernels(gpu);
-  const auto with = acquire9().set<Acquire9::tcl1>(1).set<Acquire9::tc>(1),
-             without = acquire9().set<Acquire9::tcl1>(1);
-  EXPECT_EQ(read_again(gpu, kernels.vector_copy, gpu.cached(256), &with, true), kNew);
-  EXPECT_EQ(read_again(gpu, kernels.vector_copy, gpu.cached(256), &without, true), kOld);
-  // Uncached memory is not in the L2.
-  EXPECT_EQ(read_again(gpu, kernels.vector_copy, gpu.uncached(256), &without, true), kNew);
-}
-
-TEST(StrictGfx942, RangeLimitsTheAcquire) {
-  EngineFixture gpu("mi300x", strict());
-  const Kernels kernels(gpu);
-  const Va word = gpu.cached(256);
-  auto hit = acquire9().set<Acquire9::tcl1>(1).set<Acquire9::tc>(1).set<Acquire9::size_256>(1);
-  auto miss = hit;
-  hit.set<Acquire9::base_256>(word >> 8);
-  miss.set<Acquire9::base_256>((word >> 8) + 1);
-  EXPECT_EQ(read_again(gpu, kernels.vector_copy, word, &hit, true), kNew);
-  EXPECT_EQ(read_again(gpu, kernels.vector_copy, word, &miss, true), kOld);
-}
-
-// ---- acquire, gfx1100
-
-TEST(StrictGfx1100, VectorCachesNeedGlvAndGl1) {
-  EngineFixture gpu("navi31", strict());
-  const Kernels kernels(gpu);
-  const auto both = acquire11().set<Acquire11::glv_inv>(1).set<Acquire11::gl1_inv>(1);
-  const auto glv = acquire11().set<Acquire11::glv_inv>(1);
-  const auto gl1 = acquire11().set<Acquire11::gl1_inv>(1);
-  for (const Va word : {gpu.cached(256), gpu.uncached(256)}) {
-    EXPECT_EQ(read_again(gpu, kernels.vector_copy, word, &both, false), kNew);
-    EXPECT_EQ(read_again(gpu, kernels.vector_copy, word, &glv, false), kOld);
-    EXPECT_EQ(read_again(gpu, kernels.vector_copy, word, &gl1, false), kOld);
+TEST(StrictGfx9, L2NeedsTcForWhatOthersWrote) {
+  for (const char* chip : {"mi300x", "mi210"}) {
+    EngineFixture gpu(chip, strict());
+    const Kernels kernels(gpu);
+    const auto with = acquire9().set<Acquire9::tcl1>(1).set<Acquire9::tc>(1),
+               without = acquire9().set<Acquire9::tcl1>(1);
+    EXPECT_EQ(read_again(gpu, kernels.vector_copy, gpu.cached(256), &with, true), kNew);
+    EXPECT_EQ(read_again(gpu, kernels.vector_copy, gpu.cached(256), &without, true), kOld);
+    // Uncached memory is not in the L2.
+    EXPECT_EQ(read_again(gpu, kernels.vector_copy, gpu.uncached(256), &without, true), kNew);
   }
 }
 
-TEST(StrictGfx1100, ScalarCacheNeedsGlkAndGl1) {
-  EngineFixture gpu("navi31", strict());
-  const Kernels kernels(gpu);
-  const auto both = acquire11().set<Acquire11::glk_inv>(1).set<Acquire11::gl1_inv>(1);
-  const auto glk = acquire11().set<Acquire11::glk_inv>(1);
-  const auto gl1 = acquire11().set<Acquire11::gl1_inv>(1);
-  for (const Va word : {gpu.cached(256), gpu.uncached(256)}) {
-    EXPECT_EQ(read_again(gpu, kernels.scalar_copy, word, &both, false), kNew);
-    EXPECT_EQ(read_again(gpu, kernels.scalar_copy, word, &glk, false), kOld);
-    EXPECT_EQ(read_again(gpu, kernels.scalar_copy, word, &gl1, false), kOld);
+TEST(StrictGfx9, RangeLimitsTheAcquire) {
+  for (const char* chip : {"mi300x", "mi210"}) {
+    EngineFixture gpu(chip, strict());
+    const Kernels kernels(gpu);
+    const Va word = gpu.cached(256);
+    auto hit = acquire9().set<Acquire9::tcl1>(1).set<Acquire9::tc>(1).set<Acquire9::size_256>(1);
+    auto miss = hit;
+    hit.set<Acquire9::base_256>(word >> 8);
+    miss.set<Acquire9::base_256>((word >> 8) + 1);
+    EXPECT_EQ(read_again(gpu, kernels.vector_copy, word, &hit, true), kNew);
+    EXPECT_EQ(read_again(gpu, kernels.vector_copy, word, &miss, true), kOld);
   }
 }
 
-TEST(StrictGfx1100, L2NeedsGl2ForWhatTheHostWrote) {
-  EngineFixture gpu("navi31", strict());
-  const Kernels kernels(gpu);
-  const auto near = acquire11().set<Acquire11::glv_inv>(1).set<Acquire11::gl1_inv>(1);
-  auto all = near;
-  all.set<Acquire11::gl2_inv>(1);
-  EXPECT_EQ(read_again(gpu, kernels.vector_copy, gpu.cached(256), &all, true), kNew);
-  EXPECT_EQ(read_again(gpu, kernels.vector_copy, gpu.cached(256), &near, true), kOld);
+// ---- acquire, gfx1100 and gfx1030
+
+TEST(StrictGfx10, VectorCachesNeedGlvAndGl1) {
+  for (const char* chip : {"navi31", "navi21"}) {
+    EngineFixture gpu(chip, strict());
+    const Kernels kernels(gpu);
+    const auto both = acquire11().set<Acquire11::glv_inv>(1).set<Acquire11::gl1_inv>(1);
+    const auto glv = acquire11().set<Acquire11::glv_inv>(1);
+    const auto gl1 = acquire11().set<Acquire11::gl1_inv>(1);
+    for (const Va word : {gpu.cached(256), gpu.uncached(256)}) {
+      EXPECT_EQ(read_again(gpu, kernels.vector_copy, word, &both, false), kNew);
+      EXPECT_EQ(read_again(gpu, kernels.vector_copy, word, &glv, false), kOld);
+      EXPECT_EQ(read_again(gpu, kernels.vector_copy, word, &gl1, false), kOld);
+    }
+  }
+}
+
+TEST(StrictGfx10, ScalarCacheNeedsGlkAndGl1) {
+  for (const char* chip : {"navi31", "navi21"}) {
+    EngineFixture gpu(chip, strict());
+    const Kernels kernels(gpu);
+    const auto both = acquire11().set<Acquire11::glk_inv>(1).set<Acquire11::gl1_inv>(1);
+    const auto glk = acquire11().set<Acquire11::glk_inv>(1);
+    const auto gl1 = acquire11().set<Acquire11::gl1_inv>(1);
+    for (const Va word : {gpu.cached(256), gpu.uncached(256)}) {
+      EXPECT_EQ(read_again(gpu, kernels.scalar_copy, word, &both, false), kNew);
+      EXPECT_EQ(read_again(gpu, kernels.scalar_copy, word, &glk, false), kOld);
+      EXPECT_EQ(read_again(gpu, kernels.scalar_copy, word, &gl1, false), kOld);
+    }
+  }
+}
+
+TEST(StrictGfx10, L2NeedsGl2ForWhatTheHostWrote) {
+  for (const char* chip : {"navi31", "navi21"}) {
+    EngineFixture gpu(chip, strict());
+    const Kernels kernels(gpu);
+    const auto near = acquire11().set<Acquire11::glv_inv>(1).set<Acquire11::gl1_inv>(1);
+    auto all = near;
+    all.set<Acquire11::gl2_inv>(1);
+    EXPECT_EQ(read_again(gpu, kernels.vector_copy, gpu.cached(256), &all, true), kNew);
+    EXPECT_EQ(read_again(gpu, kernels.vector_copy, gpu.cached(256), &near, true), kOld);
+  }
 }
 
 // ---- release
@@ -175,14 +188,14 @@ std::uint32_t seen_by_host(EngineFixture& gpu, std::initializer_list<gpu::Packet
 }
 
 TEST(StrictRelease, HostSeesWhatWasWrittenBack) {
-  {
-    EngineFixture gpu("mi300x", strict());
+  for (const char* chip : {"mi300x", "mi210"}) {
+    EngineFixture gpu(chip, strict());
     EXPECT_EQ(seen_by_host(gpu, {acquire9().set<Acquire9::tc_wb>(1)}), 1u);
     EXPECT_EQ(seen_by_host(gpu, {acquire9()}), 0u);
     EXPECT_EQ(seen_by_host(gpu, {acquire9().set<Acquire9::tcl1>(1)}), 0u);
   }
-  {
-    EngineFixture gpu("navi31", strict());
+  for (const char* chip : {"navi31", "navi21"}) {
+    EngineFixture gpu(chip, strict());
     EXPECT_EQ(seen_by_host(gpu, {acquire11().set<Acquire11::gl2_wb>(1)}), 1u);
     EXPECT_EQ(seen_by_host(gpu, {acquire11()}), 0u);
     EXPECT_EQ(seen_by_host(gpu, {acquire11().set<Acquire11::glk_wb>(1)}), 0u);
@@ -190,8 +203,8 @@ TEST(StrictRelease, HostSeesWhatWasWrittenBack) {
 }
 
 TEST(StrictRelease, InvalidateWithoutWriteBackLosesData) {
-  {
-    EngineFixture gpu("mi300x", strict());
+  for (const char* chip : {"mi300x", "mi210"}) {
+    EngineFixture gpu(chip, strict());
     const auto invalidate = acquire9().set<Acquire9::tc>(1);
     auto both = invalidate;
     both.set<Acquire9::tc_wb>(1);
@@ -199,8 +212,8 @@ TEST(StrictRelease, InvalidateWithoutWriteBackLosesData) {
     EXPECT_EQ(seen_by_host(gpu, {invalidate, write_back}), 0u);
     EXPECT_EQ(seen_by_host(gpu, {both, write_back}), 1u);
   }
-  {
-    EngineFixture gpu("navi31", strict());
+  for (const char* chip : {"navi31", "navi21"}) {
+    EngineFixture gpu(chip, strict());
     const auto invalidate = acquire11().set<Acquire11::gl2_inv>(1);
     auto both = invalidate;
     both.set<Acquire11::gl2_wb>(1);
@@ -211,7 +224,7 @@ TEST(StrictRelease, InvalidateWithoutWriteBackLosesData) {
 }
 
 TEST(StrictRelease, ReleaseMemWritesBackBeforeItsValue) {
-  for (const char* chip : {"mi300x", "navi31"}) {
+  for (const char* chip : kEveryChip) {
     for (const gpu::Scope scope : {gpu::Scope::System, gpu::Scope::None}) {
       EngineFixture gpu(chip, strict());
       const Kernels kernels(gpu);
@@ -354,48 +367,46 @@ std::uint32_t copied_by_sdma(const char* chip, bool release) {
   return gpu.load<std::uint32_t>(to);
 }
 
-TEST(StrictSdma, Gfx9GoesPastTheL2AndGfx11ThroughIt) {
-  EXPECT_EQ(copied_by_sdma("mi300x", true), 1u);
-  EXPECT_EQ(copied_by_sdma("mi300x", false), 0u);
-  EXPECT_EQ(copied_by_sdma("navi31", true), 1u);
-  EXPECT_EQ(copied_by_sdma("navi31", false), 1u);
+TEST(StrictSdma, Gfx9GoesPastTheL2AndGfx10ThroughIt) {
+  for (const char* chip : kEveryChip) {
+    EXPECT_EQ(copied_by_sdma(chip, true), 1u) << chip;
+    EXPECT_EQ(copied_by_sdma(chip, false), find_chip(chip)->gc.major == 9 ? 0u : 1u) << chip;
+  }
 }
 
-TEST(StrictSdma, Gfx11CopyStaysInTheL2UntilGcrWritesItBack) {
-  for (const bool release : {true, false}) {
-    EngineFixture gpu("navi31", strict());
-    auto copy = gpu.queue(QueueType::Sdma);
-    const Va from = gpu.uncached(256), to = gpu.cached(256), done = gpu.uncached(8);
-    gpu.store<std::uint32_t>(from, kNew);
-    Stream move;
-    move.emit([&](gpu::DwordWriter& writer) {
-      gpu.target.sdma_ops->emit_copy(writer, gpu.target, {from, to, 256});
-      if (release) gpu.target.sdma_ops->emit_release(writer, gpu.target);
-      gpu.target.sdma_ops->emit_signal(writer, gpu.target, {done, 1, 0, 0});
-    });
-    copy->submit(move);
-    ASSERT_TRUE(gpu.reaches(done, 1));
-    EXPECT_EQ(gpu.load<std::uint32_t>(to), release ? kNew : 0u);
+TEST(StrictSdma, Gfx10CopyStaysInTheL2UntilGcrWritesItBack) {
+  for (const char* chip : {"navi31", "navi21"}) {
+    for (const bool release : {true, false}) {
+      EngineFixture gpu(chip, strict());
+      auto copy = gpu.queue(QueueType::Sdma);
+      const Va from = gpu.uncached(256), to = gpu.cached(256), done = gpu.uncached(8);
+      gpu.store<std::uint32_t>(from, kNew);
+      Stream move;
+      move.emit([&](gpu::DwordWriter& writer) {
+        gpu.target.sdma_ops->emit_copy(writer, gpu.target, {from, to, 256});
+        if (release) gpu.target.sdma_ops->emit_release(writer, gpu.target);
+        gpu.target.sdma_ops->emit_signal(writer, gpu.target, {done, 1, 0, 0});
+      });
+      copy->submit(move);
+      ASSERT_TRUE(gpu.reaches(done, 1));
+      EXPECT_EQ(gpu.load<std::uint32_t>(to), release ? kNew : 0u);
+    }
   }
 }
 
 // ---- code
 
 TEST(StrictCode, NewCodeNeedsAnInstructionCacheInvalidate) {
-  for (const char* chip : {"mi300x", "navi31"}) {
+  for (const char* chip : kEveryChip) {
     for (const bool is_strict : {true, false}) {
       for (const bool invalidate : {true, false}) {
         EngineFixture gpu(chip, is_strict ? strict() : EngineOptions{});
-        const bool cdna = gpu.chip.gc.major == 9;
         auto queue = gpu.queue(QueueType::Pm4);
         const Va code = gpu.uncached(256), out = gpu.uncached(256), done = gpu.uncached(8);
-        auto load_code = [&](const auto& dwords) {
-          std::memcpy(gpu.host(code), dwords, sizeof dwords);
+        auto load_code = [&](std::span<const std::uint32_t> dwords) {
+          std::memcpy(gpu.host(code), dwords.data(), dwords.size_bytes());
         };
-        if (cdna)
-          load_code(gfx942::kStoreIndex);
-        else
-          load_code(gfx1100::kStoreIndex);
+        load_code(kernels_of(gpu.target).store_index);
         Stream first;
         gpu.dispatch(first, code, {out}, 8, wave(gpu));
         first.signal(done, 1);
@@ -403,10 +414,7 @@ TEST(StrictCode, NewCodeNeedsAnInstructionCacheInvalidate) {
         ASSERT_TRUE(gpu.reaches(done, 1));
         EXPECT_EQ(gpu.load<std::uint32_t>(out), 1u);
         gpu.store<std::uint32_t>(out, 0);
-        if (cdna)
-          load_code(gfx942::kAtomicAdd);
-        else
-          load_code(gfx1100::kAtomicAdd);
+        load_code(kernels_of(gpu.target).atomic_add);
         Stream second;
         second.emit([&](gpu::DwordWriter& writer) {
           const gpu::QueueContext context{&gpu.target, 1, 0};
