@@ -423,6 +423,14 @@ class Port final : public CacheModel {
                  std::size_t n, std::byte* out) {
     ReadCache* cache = near(client);
     domain_.weather(cache);
+    if (cache != nullptr && scope == Scope::Workgroup && gl1_ != nullptr) {
+      // gfx10's glc without dlc: past the CU's cache, but not past the array's.
+      cache->drop(where);
+      alignas(16) std::byte line[kLineBytes];
+      fill_from_gl1(where, line);
+      std::memcpy(out, line + offset, n);
+      return;
+    }
     if (cache != nullptr && scope < Scope::Agent) {
       Line* line = cache->find(where);
       if (line == nullptr) {

@@ -56,7 +56,8 @@ KILN_ALWAYS_INLINE auto or_lanes(const Wave& w, F f) {
 }
 
 /// Scope of a load or store. gfx942: sc0 and sc1 count wave, workgroup, agent, system. gfx90a and
-/// gfx11: glc bypasses the CU's and the array's cache; stores always write through. gfx90a's scc
+/// gfx11: glc bypasses the CU's and the array's cache; gfx10: glc the CU's, with dlc the array's
+/// too; stores always write through. gfx90a's scc
 /// asks for coherence with the system (LLVM AMDGPUUsage, "Memory model gfx90a", "gfx942",
 /// "gfx10-gfx11"; AMD CDNA2 ISA, "SCC").
 KILN_ALWAYS_INLINE Scope access_scope(const Wave& w, const Instruction& i) {
@@ -65,6 +66,8 @@ KILN_ALWAYS_INLINE Scope access_scope(const Wave& w, const Instruction& i) {
     return static_cast<Scope>(sc1 * 2 + sc0);
   }
   if (w.arch == Arch::Cdna2 && (i.cache & kCacheScc) != 0) return Scope::System;
+  if (w.arch == Arch::Rdna2 && (i.cache & (kCacheGlc | kCacheDlc)) == kCacheGlc)
+    return Scope::Workgroup;
   return (i.cache & kCacheGlc) != 0 ? Scope::Agent : Scope::Wave;
 }
 

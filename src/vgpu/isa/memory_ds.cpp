@@ -162,7 +162,7 @@ void store_addtid(Wave& w, const Instruction& i) {
 // GCNSubtarget::supportsWaveWideBPermute).
 
 KILN_ALWAYS_INLINE unsigned partner(const Wave& w, unsigned lane, U32 byte_address) {
-  if (w.arch == Arch::Rdna3) return (lane & 32) | (byte_address >> 2 & 31);
+  if (!is_cdna(w.arch)) return (lane & 32) | (byte_address >> 2 & 31);
   return byte_address >> 2 & 63;
 }
 

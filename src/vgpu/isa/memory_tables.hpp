@@ -64,6 +64,7 @@ void store_rows_to_lds(Wave& w, const Instruction& i, U64 mask, VectorRegister (
       KILN_ROW(prefix "_atomic_xor_b64", form(U64, Xor)),                  \
       KILN_ROW(prefix "_atomic_inc_u64", form(U64, Inc)),                  \
       KILN_ROW(prefix "_atomic_dec_u64", form(U64, Dec)),                  \
+      KILN_ROW(prefix "_atomic_cmpswap_f64", form(U64, CompareSwapFloat)), \
       KILN_ROW(prefix "_atomic_add_f64", form(U64, AddFloat)),             \
       KILN_ROW(prefix "_atomic_min_f64", form(U64, MinFloat)),             \
       KILN_ROW(prefix "_atomic_max_f64", form(U64, MaxFloat))
