@@ -9,8 +9,10 @@ import subprocess
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
-TARGETS = {"gfx942": "", "gfx1100": "", "gfx1100_wave64": "-mattr=+wavefrontsize64,-wavefrontsize32"}
-CALL = re.compile(r'\b(gfx942|gfx1100|gfx1100_wave64)\(R"\((.*?)\)"\)', re.S)
+WAVE64 = "-mattr=+wavefrontsize64,-wavefrontsize32"
+TARGETS = {"gfx90a": "", "gfx942": "", "gfx1030": "", "gfx1030_wave64": WAVE64,
+           "gfx1100": "", "gfx1100_wave64": WAVE64}
+CALL = re.compile(r'\b(gfx90a|gfx942|gfx1030|gfx1030_wave64|gfx1100|gfx1100_wave64)\(R"\((.*?)\)"\)', re.S)
 
 
 def assemble(target, text):

@@ -29,14 +29,28 @@ struct Encoded {
 const std::vector<Encoded>& encoded();  ///< isa_harness.cpp
 
 inline Code find_code(std::string_view target, std::string_view text) {
-  Code code{target == "gfx942" ? Arch::Cdna3 : Arch::Rdna3, target == "gfx1100", {}};
+  Code code;
+  code.arch = target.starts_with("gfx90a")    ? Arch::Cdna2
+              : target.starts_with("gfx942")  ? Arch::Cdna3
+              : target.starts_with("gfx1030") ? Arch::Rdna2
+                                              : Arch::Rdna3;
+  code.wave32 = !is_cdna(code.arch) && !target.ends_with("_wave64");
   for (const Encoded& entry : encoded())
     if (entry.target == target && entry.text == text) code.dwords = entry.dwords;
   EXPECT_FALSE(code.dwords.empty()) << "run tests/vgpu/assemble.py: " << target << " " << text;
   return code;
 }
+inline Code gfx90a(std::string_view text) {
+  return find_code("gfx90a", text);
+}
 inline Code gfx942(std::string_view text) {
   return find_code("gfx942", text);
+}
+inline Code gfx1030(std::string_view text) {
+  return find_code("gfx1030", text);
+}
+inline Code gfx1030_wave64(std::string_view text) {
+  return find_code("gfx1030_wave64", text);
 }
 inline Code gfx1100(std::string_view text) {
   return find_code("gfx1100", text);
@@ -45,9 +59,9 @@ inline Code gfx1100_wave64(std::string_view text) {
   return find_code("gfx1100_wave64", text);
 }
 
-/// s_endpgm of either generation (llvm-mc 22).
+/// s_endpgm (llvm-mc 22).
 inline std::uint32_t end_program(Arch arch) {
-  return arch == Arch::Cdna3 ? 0xbf810000 : 0xbfb00000;
+  return arch == Arch::Rdna3 ? 0xbfb00000 : 0xbf810000;
 }
 
 struct TestEnvironment : Environment {
@@ -76,7 +90,7 @@ class Machine {
     dispatch.program = kCode;
     dispatch.rsrc1 = 0x3f | 0xf0 << 12;  // many VGPRs, denormals on
     dispatch.rsrc2 = 1 | 1 << 7;         // scratch, workgroup id x
-    dispatch.rsrc3 = code.arch == Arch::Cdna3 ? 63 : 0;
+    dispatch.rsrc3 = is_cdna(code.arch) ? 63 : 0;
     dispatch.threads[0] = code.wave32 ? 32 : 64;
     dispatch.lds_bytes = 4096;
     dispatch.scratch_base = kScratch;

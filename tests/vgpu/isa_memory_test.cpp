@@ -1128,6 +1128,39 @@ s_dcache_inv)"));
   EXPECT_EQ(caches.seen, expected);
 }
 
+TEST(IsaMemory, ScopesOfGfx90a) {
+  Machine m(gfx90a(R"(buffer_wbl2
+global_store_dword v2, v10, s[2:3]
+global_load_dword v10, v2, s[2:3]
+global_load_dword v10, v2, s[2:3] glc
+global_load_dword v10, v2, s[2:3] glc scc
+buffer_invl2
+buffer_wbinvl1_vol
+buffer_wbinvl1
+global_atomic_add v2, v10, s[2:3]
+global_atomic_add v2, v10, s[2:3] scc)"));
+  RecordingCaches caches;
+  m.placement.caches = &caches;
+  m.start();
+  m.set_s64(2, Machine::kData);
+  m.fill(2, [](unsigned) { return 0; });
+  m.wave().set_exec(1);
+  m.expect_done();
+  const std::vector<std::string> expected = {"release vector system",
+                                             "store vector wave",
+                                             "load vector wave",
+                                             "load vector agent",
+                                             "load vector system",
+                                             "acquire vector system",
+                                             "acquire vector agent",
+                                             "acquire vector agent",
+                                             "atomic vector agent",
+                                             "end",
+                                             "atomic vector system",
+                                             "end"};
+  EXPECT_EQ(caches.seen, expected);
+}
+
 TEST(IsaMemory, ScopesOfGfx1100) {
   Machine m(gfx1100(R"(global_load_b32 v10, v2, s[2:3]
 global_load_b32 v10, v2, s[2:3] glc

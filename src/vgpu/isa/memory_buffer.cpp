@@ -4,8 +4,9 @@
 // Does not own: format conversion (buffer_load_format_*, MTBUF): those stop with their name.
 // Threading: the wave's host thread. Hot: compiled in both flavours.
 //
-// Sources: CDNA3 ISA "Memory buffer instructions", RDNA3 ISA "Buffer addressing"; Mesa's
-// ac_descriptors.c for the unit of num_records.
+// Sources: CDNA2, CDNA3 ISA "Memory buffer instructions", RDNA2, RDNA3 ISA "Buffer addressing";
+// Mesa's ac_descriptors.c for the unit of num_records; LLVM's SIInstrInfo.cpp
+// (getScratchRsrcWords23) for the fields of the private segment's descriptor.
 #include "vgpu/isa/memory_tables.hpp"
 
 namespace kiln::vgpu::isa::KILN_ISA_NS::mem {
@@ -25,9 +26,11 @@ struct Resource {
     records = scalar32(w, i, i.src[2] + 2u);
     flags = scalar32(w, i, i.src[2] + 3u);
     const U32 mode = static_cast<U32>(low >> 62);
-    if (is_cdna(w.arch)) {
+    if (w.arch != Arch::Rdna3) {  // bit 63 swizzles, by dwords
       swizzle = (mode & 2) != 0;
       element = 4;
+      // gfx9: with ADD_TID_ENABLE the data format is stride 17:14.
+      if (is_cdna(w.arch) && add_thread_id()) stride |= (flags >> 15 & 0xf) << 14;
     } else {
       swizzle = mode != 0;
       element = mode == 0 ? 4 : 2u << mode;  // 1: 4 bytes, 2: 8, 3: 16
@@ -71,7 +74,8 @@ void buffer_addresses(const Wave& w, const Instruction& i, BufferLanes& lanes) {
   lanes.active = w.exec();
   const U32* index_row = i.idxen ? vgpr(w, i.src[0])->lane : nullptr;
   const U32* offset_row = i.offen ? vgpr(w, i.src[0])[i.idxen ? 1 : 0].lane : nullptr;
-  const bool swizzled = r.swizzle && r.stride != 0;
+  // Swizzling needs no stride: the private segment's descriptor has none (ROCr's aql_queue.cpp,
+  // InitScratchSRD), its thread ids stay inside one group.
   // num_records counts from the base, the scalar offset is outside of it.
   const U64 bytes = r.records > soffset ? r.records - soffset : 0;
   for_each_lane(lanes.active, [&](unsigned lane) {
@@ -81,10 +85,16 @@ void buffer_addresses(const Wave& w, const Instruction& i, BufferLanes& lanes) {
         U64{static_cast<U32>(i.offset)} + (offset_row != nullptr ? offset_row[lane] : 0);
     for (unsigned k = 0; k < kCount; ++k) {
       const U64 within = offset + k * kElement;
+      U64 linear = index * r.stride + within;
+      if (r.swizzle) {
+        const U64 group = r.index_stride();
+        linear = (index / group * r.stride + within / r.element * r.element) * group +
+                 index % group * r.element + within % r.element;
+      }
       bool inside = true;
       switch (check) {
-        case Check::Bytes:
-          inside = index * r.stride + within + kElement <= bytes;
+        case Check::Bytes:  // gfx9 compares what it swizzled
+          inside = (is_cdna(w.arch) ? linear : index * r.stride + within) + kElement <= bytes;
           break;
         case Check::Index:
           inside = index < r.records;
@@ -96,18 +106,12 @@ void buffer_addresses(const Wave& w, const Instruction& i, BufferLanes& lanes) {
           inside = r.records != 0;
           break;
       }
-      U64 linear = index * r.stride + within;
-      if (swizzled) {
-        const U64 group = r.index_stride();
-        linear = (index / group * r.stride + within / r.element * r.element) * group +
-                 index % group * r.element + within % r.element;
-      }
       lanes.at[k].va[lane] = r.base + soffset + linear;
       if (inside) lanes.inside[k] |= U64{1} << lane;
       lanes.whole &= inside;
     }
   });
-  lanes.whole &= !swizzled || kCount == 1;
+  lanes.whole &= !r.swizzle || kCount == 1;
 }
 
 template <class Kind>
