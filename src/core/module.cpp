@@ -12,8 +12,10 @@ Result<Module*> Module::create(Device& device, const KilnModuleCreateInfo& info,
                                const VkAllocationCallbacks* callbacks) {
   KILN_TRY(device.check_alive());
   const std::span file(static_cast<const std::byte*>(info.pCode), info.codeSize);
+  const kmd::GpuInfo& gpu_info = device.physical().info();
   KILN_ASSIGN(gpu::CodeObject code,
-              gpu::open_code_object(file, gpu::DeviceIsa{device.physical().info().gfx_ip, {}, {}}));
+              gpu::open_code_object(
+                  file, gpu::DeviceIsa{gpu_info.gfx_ip, device.gpu().xnack(), gpu_info.sramecc}));
   auto made = make_object<Module>(callbacks, device, std::move(code));
   if (!made) return made;
   if (Status loaded = (*made)->load(); !loaded) {

@@ -6,6 +6,8 @@
 #include <array>
 #include <utility>
 
+#include "base/result.hpp"
+
 namespace kiln::gpu {
 namespace {
 
@@ -74,6 +76,11 @@ bool feature_fits(FeatureSetting code, std::optional<bool> device) {
   if (code == FeatureSetting::On) return *device;
   if (code == FeatureSetting::Off) return !*device;
   return true;
+}
+
+std::string differs(const char* what, const char* name, bool on) {
+  return strf(": %s is %s; compile with %s%c, or without naming it for code that runs either way",
+              what, on ? "on" : "off", name, on ? '+' : '-');
 }
 
 // Two bits of e_flags: 0 unsupported, 1 any, 2 off, 3 on, in the order of FeatureSetting.
@@ -153,8 +160,9 @@ std::string incompatibility(const TargetId& id, const DeviceIsa& device) {
   } else if (*id.ip != device.ip) {
     return what;
   }
-  if (!feature_fits(id.xnack, device.xnack)) return what + ": XNACK differs";
-  if (!feature_fits(id.sramecc, device.sramecc)) return what + ": SRAMECC differs";
+  if (!feature_fits(id.xnack, device.xnack)) return what + differs("XNACK", "xnack", *device.xnack);
+  if (!feature_fits(id.sramecc, device.sramecc))
+    return what + differs("SRAMECC", "sramecc", *device.sramecc);
   return {};
 }
 

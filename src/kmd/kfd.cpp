@@ -277,6 +277,15 @@ Status KfdGpu::clocks(std::uint64_t* gpu_ticks, std::uint64_t* host_ns) {
   return {};
 }
 
+std::optional<bool> KfdGpu::xnack() {
+  // gfx9 alone has both (AMDGPUUsage, "Target Features"). The mode is the process's: -1 asks for it
+  // (kfd_chardev.c kfd_ioctl_set_xnack_mode); without it code for either is let through.
+  if (info_.gfx_ip.major != 9 || process_->minor() < uapi::kMinorSvm) return std::nullopt;
+  uapi::SetXnackMode args{-1};
+  if (process_->ioctl(uapi::kIocSetXnackMode, &args) < 0) return std::nullopt;
+  return args.xnack_enabled != 0;
+}
+
 bool KfdGpu::flush_hdp() {
   // Stores through the aperture are write-combined: they leave the CPU first.
   __builtin_ia32_sfence();

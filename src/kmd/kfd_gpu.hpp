@@ -46,6 +46,7 @@ class KfdGpu final : public Gpu {
   FaultInfo fault() override;
   Status clocks(std::uint64_t* gpu_ticks, std::uint64_t* host_ns) override;
   bool flush_hdp() override;
+  std::optional<bool> xnack() override;
   Va shared_aperture() const override { return slot_.apertures.lds_base; }
   Va private_aperture() const override { return slot_.apertures.scratch_base; }
 

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -63,6 +64,9 @@ struct GpuInfo {
   std::uint32_t cwsr_bytes = 0, control_stack_bytes = 0, eop_bytes = 4096;  ///< queue buffer sizes
   std::uint32_t debug_area_bytes = 0;  ///< debugger's part of a save area, per XCC
   std::uint64_t timestamp_hz = 100'000'000;
+  /// ECC of registers and LDS, which code can be compiled for; none where the target has no such
+  /// choice.
+  std::optional<bool> sramecc;
   bool is_virtual = false;
   bool hdp_flush_needed = true;  ///< false on XGMI hosts
   std::vector<Link> links;
@@ -182,6 +186,9 @@ class Gpu {
   virtual Status clocks(std::uint64_t* gpu_ticks, std::uint64_t* host_ns) = 0;
   /// Makes host writes through the BAR visible to the GPU. False: no such page, flush by packet.
   virtual bool flush_hdp() = 0;
+  /// Whether kernels of this process may fault and retry, which code can be compiled for. None: the
+  /// target knows no such choice, or the driver does not say.
+  virtual std::optional<bool> xnack() = 0;
   /// Aperture bases for queue_ptr-less address space casts, from the driver, never constants.
   virtual Va shared_aperture() const = 0;
   virtual Va private_aperture() const = 0;

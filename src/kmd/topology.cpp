@@ -306,6 +306,9 @@ GpuInfo describe_gpu(Os& os, const TopologyNode& node, const std::vector<Topolog
   info.control_stack_bytes = get32("ctl_stack_size", computed.control_stack_bytes);
   info.debug_area_bytes = computed.debug_bytes;
   info.eop_bytes = 4096;
+  // HSA_CAP_SRAM_EDCSUPPORTED (kfd_topology.h), which ROCr takes for "sramecc+"; of the GPUs in
+  // the target table, those of gfx9 have the choice (LLVM AMDGPUUsage, "Target Features").
+  if (info.gfx_ip.major == 9) info.sramecc = (get32("capability") >> 26 & 1) != 0;
 
   info.is_virtual = os.is_virtual();
   for (const auto* group : {&node.io_links, &node.p2p_links})

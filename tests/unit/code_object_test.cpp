@@ -236,14 +236,15 @@ TEST_P(Probe, RefusesASmallArgumentBlock) {
   EXPECT_FALSE(fill_hidden_arguments(code.kernels[0], empty, enough));
 }
 
-INSTANTIATE_TEST_SUITE_P(Clang22, Probe,
-                         testing::Values(Build{"gfx942", 4, 64}, Build{"gfx942", 5, 64},
-                                         Build{"gfx942", 6, 64}, Build{"gfx1100", 4, 32},
-                                         Build{"gfx1100", 5, 32}, Build{"gfx1100", 6, 32}),
-                         [](const auto& info) {
-                           return std::string(info.param.arch) + "_v" +
-                                  std::to_string(info.param.version);
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Clang22, Probe,
+    testing::Values(Build{"gfx90a", 4, 64}, Build{"gfx90a", 5, 64}, Build{"gfx90a", 6, 64},
+                    Build{"gfx942", 4, 64}, Build{"gfx942", 5, 64}, Build{"gfx942", 6, 64},
+                    Build{"gfx1030", 4, 32}, Build{"gfx1030", 5, 32}, Build{"gfx1030", 6, 32},
+                    Build{"gfx1100", 4, 32}, Build{"gfx1100", 5, 32}, Build{"gfx1100", 6, 32}),
+    [](const auto& info) {
+      return std::string(info.param.arch) + "_v" + std::to_string(info.param.version);
+    });
 
 // The apertures are in no code that clang makes for these targets (they have registers for them),
 // so the metadata is written by hand.
@@ -411,6 +412,13 @@ TEST(Refusals, FeaturesAndGenericTargets) {
   EXPECT_TRUE(parse_code_object(object("probe-xnack.hsaco"), &with_xnack));
   with_xnack.sramecc = false;
   EXPECT_TRUE(contains(error_of(object("probe-xnack.hsaco"), &with_xnack), "SRAMECC"));
+
+  const DeviceIsa mi210{{9, 0, 10}, false, true};
+  const std::string off = error_of(object("probe-gfx90a-xnack.hsaco"), &mi210);
+  EXPECT_TRUE(contains(off, "gfx90a:xnack+") && contains(off, "gfx90a:sramecc+:xnack-") &&
+              contains(off, "XNACK is off; compile with xnack-"))
+      << off;
+  EXPECT_TRUE(parse_code_object(object("probe-gfx90a-v5.hsaco"), &mi210));
 
   const CodeObject generic = parsed(object("probe-generic.hsaco"), &kNavi31);
   EXPECT_EQ(generic.target.name, "gfx11-generic");

@@ -19,7 +19,9 @@ struct Target {
   gpu::DeviceIsa isa;
   std::uint32_t wave_size;
 };
-constexpr Target kTargets[] = {{"gfx942", {{9, 4, 2}, {}, {}}, 64},
+constexpr Target kTargets[] = {{"gfx90a", {{9, 0, 10}, {}, {}}, 64},
+                               {"gfx942", {{9, 4, 2}, {}, {}}, 64},
+                               {"gfx1030", {{10, 3, 0}, {}, {}}, 32},
                                {"gfx1100", {{11, 0, 0}, {}, {}}, 32},
                                {"gfx1100-wave64", {{11, 0, 0}, {}, {}}, 64}};
 

@@ -108,13 +108,13 @@ TEST_F(KfdOpen, ARenderNodeOfAnotherDriver) {
 
 TEST_F(KfdOpen, AKnownTargetWithoutBackend) {
   FakeOs os;
-  os.add_gpu(1, 11, 128, FakeOs::navi31() + "gfx_target_version 100300\n");
+  os.add_gpu(1, 11, 128, FakeOs::navi31() + "gfx_target_version 100301\n");
   const Unusable reason = only_reason(os);
-  EXPECT_EQ(reason.name, "gfx1030 (node 1)");
+  EXPECT_EQ(reason.name, "gfx1031 (node 1)");
   EXPECT_EQ(reason.code, VK_ERROR_INCOMPATIBLE_DRIVER);
   EXPECT_CONTAINS(reason.reason, "no backend");
-  EXPECT_CONTAINS(reason.reason, "gfx942");
-  EXPECT_CONTAINS(reason.reason, "gfx1100");
+  for (const char* name : {"gfx90a", "gfx942", "gfx1030", "gfx1100"})
+    EXPECT_CONTAINS(reason.reason, name);
 }
 
 TEST_F(KfdOpen, AnUnknownTargetNamesTheOverride) {
@@ -181,6 +181,30 @@ TEST_F(KfdOpen, EnumeratingAcquiresNothing) {
   EXPECT_EQ(gpus_of(*kmd).size(), 1u);
   EXPECT_EQ(os.count(kAcquireVm), 0u);
   EXPECT_EQ(kmd->version(), "KFD 1.23");
+}
+
+TEST_F(KfdOpen, XnackIsTheProcesssModeOnGfx9) {
+  constexpr unsigned kSetXnackMode = 0x21;
+  const auto xnack = [&](std::uint32_t minor, const std::string& properties, int status,
+                         std::int32_t mode) {
+    FakeOs os(minor);
+    os.add_gpu(1, 11, 128, properties);
+    os.answers[kSetXnackMode] = [=](void* argument) {
+      auto& args = *static_cast<uapi::SetXnackMode*>(argument);
+      EXPECT_EQ(args.xnack_enabled, -1) << "asks, and changes nothing";
+      args.xnack_enabled = mode;
+      return status;
+    };
+    auto kmd = make_kfd(os);
+    auto gpu = kmd->open(gpus_of(*kmd).at(0));
+    EXPECT_TRUE(gpu);
+    return (*gpu)->xnack();
+  };
+  EXPECT_EQ(xnack(23, FakeOs::mi300x(), 0, 0), false);
+  EXPECT_EQ(xnack(11, FakeOs::mi300x(), 0, 1), true);
+  // A kernel without shared virtual memory (kfd_chardev.c: EPERM), and a target without the choice.
+  EXPECT_EQ(xnack(23, FakeOs::mi300x(), -EPERM, 1), std::nullopt);
+  EXPECT_EQ(xnack(23, FakeOs::navi31(), 0, 1), std::nullopt);
 }
 
 TEST_F(KfdOpen, TheProcessIsSetUpOnceForAllGpusInTheOrderKfdWants) {

@@ -206,6 +206,19 @@ TEST(KfdTopology, AnXgmiHostNeedsNoHdpFlush) {
   EXPECT_FALSE(describe_gpu(os, (*nodes)[1], *nodes).hdp_flush_needed);
 }
 
+TEST(KfdTopology, EccOfSramIsTheCapabilityBitOnGfx9) {
+  // hsakmttypes.h HSA_CAPABILITY: SRAM_EDCSupport is bit 26, the bit 19 of old drivers is not used.
+  const auto sramecc = [](const std::string& properties) {
+    FakeOs os;
+    os.add_gpu(1, 1, 128, properties);
+    auto nodes = read_topology(os);
+    return describe_gpu(os, (*nodes)[0], *nodes).sramecc;
+  };
+  EXPECT_EQ(sramecc(FakeOs::mi300x() + "capability 67108864\n"), true);
+  EXPECT_EQ(sramecc(FakeOs::mi300x() + "capability 524288\n"), false);
+  EXPECT_EQ(sramecc(FakeOs::navi31() + "capability 67108864\n"), std::nullopt);
+}
+
 TEST(KfdTopology, ASmallBarShowsNoVramToTheHost) {
   FakeOs os;
   os.add_gpu(1, 1, 128, FakeOs::navi31());
