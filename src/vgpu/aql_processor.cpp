@@ -151,7 +151,8 @@ AqlProcessor::Result AqlProcessor::execute(const Dwords& dwords, Va address) {
 
 AqlProcessor::Result AqlProcessor::vendor(const Dwords& dwords) {
   const auto format = static_cast<aql::AmdFormat>(dwords[0] >> 16 & 0xFF);
-  if (format == aql::AmdFormat::BarrierValue) return barrier_value(dwords);
+  if (format == aql::AmdFormat::BarrierValue && context_.target.aql_barrier_value)
+    return barrier_value(dwords);
   if (format != aql::AmdFormat::Pm4Ib)
     return raise(uapi::kEcQueuePacketVendorUnsupported, "unknown vendor format");
   const auto packet = std::bit_cast<aql::Pm4IbPacket>(dwords);

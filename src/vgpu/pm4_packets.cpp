@@ -62,6 +62,8 @@ CommandProcessor::Result CommandProcessor::unsupported(const gpu::PacketView& vi
 }
 
 CommandProcessor::Result CommandProcessor::execute(const gpu::PacketView& view) {
+  if (view.is<pm4::WaitRegMem64>() && !context_.target.wait_reg_mem64)
+    return unsupported(view, "this micro engine has no 64-bit wait");
   if (view.is<pm4::Nop>()) return Result::Done;
   if (view.is<pm4::SetShReg>()) return set_sh_registers(view);
   if (view.is<pm4::DispatchDirect>()) {
@@ -84,6 +86,7 @@ CommandProcessor::Result CommandProcessor::execute(const gpu::PacketView& view) 
   if (view.is<pm4::IndirectBuffer>()) return indirect_buffer(view);
   if (view.is<pm4::CondExec>()) return cond_exec(view);
   if (view.is<pm4::PredExec>()) {
+    if (context_.chip.gc < IpVersion{9, 4, 3}) return unsupported(view, "there is one XCC");
     if (!in_buffer_) return unsupported(view, "works in indirect buffers only");
     const std::uint64_t mask = view.get(pm4::PredExec::virtual_xcc_mask);
     const bool runs = (mask >> place_.logical & 1) != 0;
@@ -367,6 +370,8 @@ CommandProcessor::Result CommandProcessor::release_mem(const gpu::PacketView& vi
   } else {
     if ((view.get(R11::wait_sync) | view.get(R11::mes_action) | view.get(R11::mes_intr_pipe)) != 0)
       return unsupported(view, "pixel wait sync and MES are the driver's");
+    if (context_.chip.gc.major < 11 && (view.get(R11::glk_wb) | view.get(R11::glk_inv)) != 0)
+      return unsupported(view, "GLK actions came with gfx11");
     event.actions.vector = view.get(R11::glv_inv) != 0;
     event.actions.gl1 = view.get(R11::gl1_inv) != 0;
     event.actions.scalar = view.get(R11::glk_inv) != 0;

@@ -2,7 +2,7 @@
 // Does not own: see sdma_engine.hpp.
 // Threading: see sdma_engine.hpp.
 //
-// Sources: Linux sdma_v4_4_2 and sdma_v6_0_0_pkt_open.h, ROCr sdma_registers.h and
+// Sources: Linux vega10_, navi10_ and sdma_v6_0_0_pkt_open.h, ROCr sdma_registers.h and
 // amd_blit_sdma.cpp, KFDTest SDMAPacket.cpp and SDMAQueue.cpp.
 #include "vgpu/sdma_engine.hpp"
 
@@ -74,6 +74,20 @@ std::unique_ptr<CacheModel> caches_of(QueueState& queue) {
 unsigned lane_of(const QueueState& queue) {
   const auto engine = static_cast<unsigned>(std::max(queue.config.sdma_engine, 0));
   return kFirstLane + engine % 16;
+}
+
+/// 5.2 has the layouts of 6.0, but neither its cache policies nor CPV (navi10_sdma_pkt_open.h
+/// beside sdma_v6_0_0_pkt_open.h): the name of such a field that is set, else null.
+const char* later_field(const gpu::Target& target, const gpu::PacketView& view) {
+  if (target.sdma.major != 5) return nullptr;
+  const bool timestamp = view.is<sdma::TimestampGlobal6>();
+  for (const gpu::Field& one : view.info->fields) {
+    const std::string_view name = one.name;
+    const bool later = name == "cpv" || name == "llc_policy" || name.ends_with("cache_policy") ||
+                       (timestamp && name == "l2_policy");
+    if (later && gpu::get_field(view.dwords, one) != 0) return one.name;
+  }
+  return nullptr;
 }
 
 template <class P, class Name>
@@ -194,6 +208,7 @@ SdmaEngine::Result SdmaEngine::advance(std::uint64_t slice) {
 }
 
 SdmaEngine::Result SdmaEngine::execute(const gpu::PacketView& view, std::uint64_t slice) {
+  if (const char* name = later_field(context_.target, view)) return refuse(view, name);
   const Result result =
       dialect_ == gpu::Dialect::Sdma4 ? execute_as<V4>(view, slice) : execute_as<V6>(view, slice);
   if (result == Result::Done) context_.carried_out(*view.info);
@@ -264,6 +279,7 @@ SdmaEngine::Result SdmaEngine::copy_linear(const gpu::PacketView& view, std::uin
   if constexpr (std::is_same_v<P, sdma::CopyLinear6>)
     if (field<P>(view, N::backwards) != 0) return refuse(view, "backwards");
   const std::uint64_t bytes = std::uint64_t{field<P>(view, N::count)} + 1;
+  if (bytes > std::uint64_t{1} << context_.target.sdma.count_bits) return refuse(view, "count");
   const Va from = view.get(N::source);
   const std::uint64_t now = std::min(bytes - done_, slice);
   if (!copy(from + done_, view.get(N::destination) + done_, now)) return memory_fault();
@@ -329,6 +345,7 @@ SdmaEngine::Result SdmaEngine::const_fill(const gpu::PacketView& view, std::uint
   if (size != sdma::kFillBytes && size != sdma::kFillDwords) return refuse(view, "fill size");
   const Va to = view.get(N::destination);
   std::uint64_t bytes = std::uint64_t{field<P>(view, N::count)} + 1;
+  if (bytes > std::uint64_t{1} << context_.target.sdma.count_bits) return refuse(view, "count");
   std::uint32_t pattern = field<P>(view, N::data);
   if (size == sdma::kFillDwords) {
     if (to % 4 != 0) return refuse(view, "alignment");

@@ -1,4 +1,4 @@
-// Owns: one SDMA queue: ring, indirect buffer, packets of engines 4.4.2 and 6.0.
+// Owns: one SDMA queue: ring, indirect buffer, packets of engines 4.4, 5.2 and 6.0.
 // Does not own: layouts (gpu/sdma.hpp), caches (caches.*).
 // Threading: a task.
 //

@@ -147,8 +147,9 @@ TEST(SdmaQueue, PacketOverTheEndOfTheRingStopsTheEngine) {
   EXPECT_TRUE(gpu.host_side.exceptions().empty());  // KFD hears nothing of it
 }
 
-TEST(SdmaQueue, Gfx11PollsTheWritePointerWithoutADoorbell) {
-  for (const auto& [chip, runs] : {std::pair{"navi31", true}, std::pair{"mi300x", false}}) {
+TEST(SdmaQueue, Gfx10PollsTheWritePointerWithoutADoorbell) {
+  for (const auto& [chip, runs] : {std::pair{"navi31", true}, std::pair{"mi300x", false},
+                                   std::pair{"navi21", true}, std::pair{"mi210", false}}) {
     EngineFixture gpu(chip);
     auto queue = gpu.queue(QueueType::Sdma);
     auto other = gpu.queue(QueueType::Sdma);

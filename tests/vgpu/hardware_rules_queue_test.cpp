@@ -171,8 +171,10 @@ TEST(HardwareRules9, Pm4DoorbellsCountDwordsNotPackets) {
 // ---- 10. SDMA
 
 TEST(HardwareRules10, AProvisionalWritePointerRunsWhatIsNotThere) {
-  // gfx11 reads the write pointer's memory by itself (F32_WPTR_POLL_ENABLE); gfx9 does not.
-  for (const auto& [chip, polls] : {std::pair{"navi31", true}, std::pair{"mi300x", false}}) {
+  // gfx10 and gfx11 read the write pointer's memory by themselves (F32_WPTR_POLL_ENABLE); gfx9 does
+  // not.
+  for (const auto& [chip, polls] : {std::pair{"navi31", true}, std::pair{"mi300x", false},
+                                    std::pair{"navi21", true}, std::pair{"mi210", false}}) {
     EngineFixture gpu(chip);
     auto queue = gpu.queue(QueueType::Sdma);
     const Va out = gpu.uncached(8);
@@ -195,9 +197,10 @@ TEST(HardwareRules10, AProvisionalWritePointerRunsWhatIsNotThere) {
   }
 }
 
-TEST(HardwareRules10, CountsHave22BitsOn4AndMoreOn6) {
+TEST(HardwareRules10, CountsHave22BitsOn442AndMoreElsewhere) {
   constexpr std::uint32_t kCount = 0x40'0000;  // 4 MiB + 1, bit 22 alone
-  for (const auto& [chip, copies] : {std::pair{"mi300x", false}, std::pair{"navi31", true}}) {
+  for (const auto& [chip, copies] : {std::pair{"mi300x", false}, std::pair{"navi31", true},
+                                     std::pair{"mi210", true}, std::pair{"navi21", true}}) {
     EngineFixture gpu(chip);
     auto queue = gpu.queue(QueueType::Sdma);
     const Va from = gpu.cached(kCount + 8), to = gpu.cached(kCount + 8), done = gpu.uncached(8);
@@ -223,7 +226,7 @@ TEST(HardwareRules10, CountsHave22BitsOn4AndMoreOn6) {
 
 TEST(HardwareRules10, CountsAreOneLess) {
   // A count that was not lowered by one copies a byte too much.
-  for (const char* chip : {"mi300x", "navi31"}) {
+  for (const char* chip : kEveryChip) {
     EngineFixture gpu(chip);
     auto queue = gpu.queue(QueueType::Sdma);
     const Va from = gpu.cached(64), to = gpu.cached(64), done = gpu.uncached(8);
