@@ -8,8 +8,8 @@
 
 #if defined(__GFX10__)
 using Pair = _Float16 __attribute__((ext_vector_type(2)));
-using Sum = float __attribute__((ext_vector_type(8)));
-constexpr int kSum = 8;
+constexpr int kSum = 256 / kWaveSize;
+using Sum = float __attribute__((ext_vector_type(kSum)));
 #elif defined(__GFX9__)
 using Fragment = _Float16 __attribute__((ext_vector_type(4)));
 using Sum = float __attribute__((ext_vector_type(4)));
@@ -25,7 +25,8 @@ constexpr int kFragment = 16, kSum = 8;
 #endif
 
 #if defined(__GFX10__)
-/// Adds 16 products to each of a lane's elements: rows `part`, `part` + 2, ... of column `within`.
+/// Adds 16 products to each of a lane's elements: rows `part`, `part` + 2 (wave64: 4), ... of column
+/// `within`.
 __device__ __forceinline__ Sum multiply_add(const _Float16* a, const _Float16* b, uint32_t n,
                                             uint32_t k, uint32_t part, uint32_t within, Sum sum) {
 #pragma unroll
@@ -33,7 +34,7 @@ __device__ __forceinline__ Sum multiply_add(const _Float16* a, const _Float16* b
     const Pair right = {b[j * n + within], b[(j + 1) * n + within]};
 #pragma unroll
     for (int i = 0; i < kSum; i++) {
-      const _Float16* left = a + (i * 2 + part) * k + j;
+      const _Float16* left = a + (i * (kWaveSize / 16) + part) * k + j;
       sum[i] = __builtin_amdgcn_fdot2(Pair{left[0], left[1]}, right, sum[i], false);
     }
   }
