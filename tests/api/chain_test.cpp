@@ -32,7 +32,7 @@ class ChainTest : public testing::TestWithParam<std::tuple<const char*, int>> {
   static constexpr int kSeeds = 3;
 };
 INSTANTIATE_TEST_SUITE_P(Seeds, ChainTest,
-                         testing::Combine(testing::Values("mi300x", "navi31"),
+                         testing::Combine(testing::ValuesIn(kEachGpu),
                                           testing::Range(1, 1 + ChainTest::kSeeds)),
                          [](const auto& info) {
                            return std::string(std::get<0>(info.param)) + "_seed" +

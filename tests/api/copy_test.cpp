@@ -26,8 +26,7 @@ class CopyTest : public testing::TestWithParam<std::tuple<const char*, std::uint
   std::unique_ptr<Device> device_;
 };
 INSTANTIATE_TEST_SUITE_P(Queues, CopyTest,
-                         testing::Combine(testing::Values("mi300x", "navi31"),
-                                          testing::Values(0u, 1u)),
+                         testing::Combine(testing::ValuesIn(kEachGpu), testing::Values(0u, 1u)),
                          [](const auto& info) {
                            return std::string(std::get<0>(info.param)) +
                                   (std::get<1>(info.param) == 0 ? "_compute" : "_sdma");

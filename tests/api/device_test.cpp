@@ -33,7 +33,7 @@ class DeviceTest : public EachGpu {
     return info;
   }
 };
-KILN_EACH_GPU(DeviceTest);
+KILN_EACH_RING(DeviceTest);
 
 TEST_P(DeviceTest, QueuesAreNumberedOverAllInfosOfAFamily) {
   Machine machine(spec());

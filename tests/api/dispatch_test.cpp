@@ -110,17 +110,18 @@ TEST_P(DispatchTest, WorkgroupsRunOnEveryXcc) {
   std::set<std::uint32_t> used;
   for (std::uint32_t i = 0; i < kGroups; ++i) {
     used.insert(words(xcc)[i]);
-    EXPECT_EQ(words(waves)[i], device_->is_gfx942() ? 64u : 32u);
+    EXPECT_EQ(words(waves)[i], device_->is_cdna() ? 64u : 32u);
   }
   // An AQL queue of MI300X runs on all eight XCCs (kfd_mqd_manager_v9.c), a PM4 queue on one.
   EXPECT_EQ(used.size(), device_->properties().xccCount);
   EXPECT_EQ(used.size(), device_->is_gfx942() ? 8u : 1u);
 }
 
-TEST_P(DispatchTest, Wave64KernelsRunOnGfx1100) {
-  if (device_->is_gfx942()) GTEST_SKIP() << "it has no other wave size";
+TEST_P(DispatchTest, Wave64KernelsRunOnRdna) {
+  if (device_->is_cdna()) GTEST_SKIP() << "it has no other wave size";
   constexpr std::uint32_t kCount = 1000;
-  const std::vector<std::byte> code = tools::read_file(kernel_path("gfx1100-wave64", "vector_add"));
+  const std::vector<std::byte> code = tools::read_file(kernel_path(
+      (std::string(device_->properties().targetName) + "-wave64").c_str(), "vector_add"));
   auto info = make<KilnModuleCreateInfo>(KILN_STRUCTURE_TYPE_MODULE_CREATE_INFO);
   info.codeSize = code.size();
   info.pCode = code.data();

@@ -312,7 +312,7 @@ class TwoGpuRows : public EachGpu {
   std::unique_ptr<Machine> machine_;
   std::unique_ptr<Device> devices_[2];
 };
-KILN_EACH_GPU(TwoGpuRows);
+KILN_EACH_RING(TwoGpuRows);
 
 TEST_P(TwoGpuRows, EachHasItsOwnMemory) {
   Buffer buffers[2];

@@ -46,8 +46,7 @@ std::string freed_memory_name(const testing::TestParamInfo<std::tuple<const char
   return std::string(std::get<0>(info.param)) + how[std::get<1>(info.param)];
 }
 INSTANTIATE_TEST_SUITE_P(Gpus, FreedMemory,
-                         testing::Combine(testing::Values("mi300x", "navi31"),
-                                          testing::Range(0, 3)),
+                         testing::Combine(testing::ValuesIn(kEachGpu), testing::Range(0, 3)),
                          freed_memory_name);
 
 TEST_P(FreedMemory, LosesTheDeviceWithTheAddress) {

@@ -95,6 +95,8 @@ class Device {
   KilnDevice handle() const { return handle_; }
   const KilnPhysicalDeviceProperties& properties() const { return properties_; }
   bool is_gfx942() const { return std::string(properties_.targetName) == "gfx942"; }
+  /// gfx90a and gfx942: waves of 64 only.
+  bool is_cdna() const { return properties_.waveSizes == 64; }
   KilnQueue compute(std::uint32_t index = 0) const { return queue(0, index); }
   KilnQueue sdma(std::uint32_t index = 0) const { return queue(1, index); }
   KilnQueue queue(std::uint32_t family, std::uint32_t index) const;
@@ -169,14 +171,20 @@ std::span<std::uint32_t> words(const Buffer& buffer);
 /// Fills with a pattern in which no two of the first 2^32 bytes' words are alike.
 void scramble(std::span<std::byte> bytes, std::uint32_t seed);
 
-/// Tests on each GPU: the parameter is the virtual GPU's name.
+/// Tests on several GPUs: the parameter is the virtual GPU's name.
 class EachGpu : public testing::TestWithParam<const char*> {
  protected:
   std::string spec(const char* options = "") const {
     return std::string(GetParam()) + (*options != '\0' ? "," : "") + options;
   }
 };
-#define KILN_EACH_GPU(Suite)                                                 \
+/// One of each target.
+inline constexpr const char* kEachGpu[] = {"mi300x", "mi210", "navi31", "navi21"};
+#define KILN_EACH_GPU(Suite)                                         \
+  INSTANTIATE_TEST_SUITE_P(Gpus, Suite, testing::ValuesIn(kEachGpu), \
+                           [](const auto& info) { return std::string(info.param); })
+/// One with an AQL ring and one with a PM4 ring, where no more depends on the target.
+#define KILN_EACH_RING(Suite)                                                \
   INSTANTIATE_TEST_SUITE_P(Gpus, Suite, testing::Values("mi300x", "navi31"), \
                            [](const auto& info) { return std::string(info.param); })
 

@@ -10,7 +10,7 @@ namespace api_test {
 namespace {
 
 class ForkTest : public EachGpu {};
-KILN_EACH_GPU(ForkTest);
+KILN_EACH_RING(ForkTest);
 
 TEST_P(ForkTest, TheChildsDeviceIsLostAndTheParentsIsNot) {
   Machine machine(spec());

@@ -135,7 +135,7 @@ VkResult make_everything(Host& host, const char* spec) {
 }
 
 class HostAllocation : public EachGpu {};
-KILN_EACH_GPU(HostAllocation);
+KILN_EACH_RING(HostAllocation);
 
 TEST_P(HostAllocation, CallsComeInPairs) {
   Host host;

@@ -1,4 +1,4 @@
-// Owns: every kernel of tests/kernels, run and checked against its reference on both GPUs.
+// Owns: every kernel of tests/kernels, run and checked against its reference on every target.
 // Does not own: the kernels, the references (tests/kernels) and the runner (tools/case_runner).
 // Threading: none.
 #include <gtest/gtest.h>
@@ -14,8 +14,9 @@ struct Target {
   const char* directory;  ///< of code objects
   std::uint32_t wave_size;
 };
-constexpr Target kTargets[] = {
-    {"mi300x", "gfx942", 64}, {"navi31", "gfx1100", 32}, {"navi31", "gfx1100-wave64", 64}};
+constexpr Target kTargets[] = {{"mi300x", "gfx942", 64},         {"navi31", "gfx1100", 32},
+                               {"mi210", "gfx90a", 64},          {"navi21", "gfx1030", 32},
+                               {"navi31", "gfx1100-wave64", 64}, {"navi21", "gfx1030-wave64", 64}};
 
 std::vector<std::string> kernel_names() {
   std::vector<std::string> names;
@@ -36,7 +37,7 @@ class KernelTest : public testing::TestWithParam<std::tuple<int, std::string>> {
   }
 };
 INSTANTIATE_TEST_SUITE_P(All, KernelTest,
-                         testing::Combine(testing::Range(0, 3), testing::ValuesIn(kernel_names())),
+                         testing::Combine(testing::Range(0, 6), testing::ValuesIn(kernel_names())),
                          [](const auto& info) {
                            std::string name = kTargets[std::get<0>(info.param)].directory;
                            for (char& c : name)
@@ -66,7 +67,7 @@ TEST(Kernels, ThereAreEighteen) {
 }
 
 TEST(Kernels, ACorruptedInputIsNoticed) {
-  for (int i = 0; i < 2; ++i) {
+  for (int i = 0; i < 4; ++i) {
     tools::Instance instance(kTargets[i].gpu);
     tools::Device device(instance, instance.gpus().at(0));
     tools::CaseFaults faults;

@@ -44,7 +44,7 @@ class MemoryTest : public EachGpu {
   std::unique_ptr<Machine> machine_;
   std::unique_ptr<Device> device_;
 };
-KILN_EACH_GPU(MemoryTest);
+KILN_EACH_RING(MemoryTest);
 
 TEST_P(MemoryTest, EveryTypeHoldsWhatIsWrittenIntoIt) {
   constexpr std::size_t kBytes = 12'345;

@@ -87,7 +87,7 @@ TEST_P(ModuleTest, UnknownKernelsAndGlobalsAreNamed) {
 
 TEST_P(ModuleTest, KernelProperties) {
   const KilnKernelProperties fill = properties_of(device_->probe("fill"));
-  EXPECT_EQ(fill.waveSize, device_->is_gfx942() ? 64u : 32u);
+  EXPECT_EQ(fill.waveSize, device_->is_cdna() ? 64u : 32u);
   EXPECT_EQ(fill.argumentsSize, 12u);
   EXPECT_EQ(fill.argumentsAlignment, 8u);
   EXPECT_GT(fill.vgprCount, 0u);
@@ -150,11 +150,11 @@ TEST_P(ModuleTest, GlobalsHaveAddressAndSize) {
 TEST_P(ModuleTest, OccupancyFollowsWavesAndLds) {
   KilnKernel fill = device_->probe("fill"), lds = device_->probe("lds_16k");
   std::uint32_t groups = 0;
-  // A CU holds 32 waves of 64 (4 SIMDs x 8) on gfx942; 32 of 32 (2 x 16) on gfx1100.
+  // A CU holds 32 waves of 64 (4 SIMDs x 8) on CDNA; 32 of 32 (2 x 16) on RDNA.
   ASSERT_EQ(kilnGetKernelOccupancy(fill, 1024, 0, &groups), VK_SUCCESS);
-  EXPECT_EQ(groups, device_->is_gfx942() ? 2u : 1u);
+  EXPECT_EQ(groups, device_->is_cdna() ? 2u : 1u);
   ASSERT_EQ(kilnGetKernelOccupancy(fill, 64, 0, &groups), VK_SUCCESS);
-  EXPECT_EQ(groups, device_->is_gfx942() ? 32u : 16u);
+  EXPECT_EQ(groups, device_->is_cdna() ? 32u : 16u);
   // 64 KiB of LDS: four times 16 KiB, twice 16 + 16 KiB.
   ASSERT_EQ(kilnGetKernelOccupancy(lds, 64, 0, &groups), VK_SUCCESS);
   EXPECT_EQ(groups, 4u);
@@ -170,8 +170,24 @@ TEST_P(ModuleTest, OccupancyFollowsWavesAndLds) {
 TEST_P(ModuleTest, RefusesTheOtherGpusCode) {
   const char* other = device_->is_gfx942() ? "gfx1100" : "gfx942";
   const std::string said = refusal(tools::read_file(probe_path(other)));
-  EXPECT_NE(said.find("gfx942"), std::string::npos) << said;
-  EXPECT_NE(said.find("gfx1100"), std::string::npos) << said;
+  EXPECT_NE(said.find(other), std::string::npos) << said;
+  EXPECT_NE(said.find(device_->properties().targetName), std::string::npos) << said;
+}
+
+TEST(Features, CodeForXnackIsRefusedWhereItIsOff) {
+  Machine machine("mi210");
+  Device device(machine);
+  const std::vector<std::byte> code = tools::read_file(probe_path("gfx90a-xnack"));
+  auto info = make<KilnModuleCreateInfo>(KILN_STRUCTURE_TYPE_MODULE_CREATE_INFO);
+  info.codeSize = code.size();
+  info.pCode = code.data();
+  KilnModule module = nullptr;
+  EXPECT_LT(kilnCreateModule(device.handle(), &info, nullptr, &module), 0);
+  const std::string said = machine.said();
+  // What the code is for, what the GPU is, what to do.
+  EXPECT_NE(said.find("gfx90a:xnack+"), std::string::npos) << said;
+  EXPECT_NE(said.find("gfx90a:sramecc+:xnack-"), std::string::npos) << said;
+  EXPECT_NE(said.find("compile with xnack-"), std::string::npos) << said;
 }
 
 TEST_P(ModuleTest, RefusesWhatIsNoCodeObject) {

@@ -27,7 +27,7 @@ class TwoGpus : public EachGpu {
   std::unique_ptr<Machine> machine_;
   std::unique_ptr<Device> a_, b_;
 };
-KILN_EACH_GPU(TwoGpus);
+KILN_EACH_RING(TwoGpus);
 
 TEST_P(TwoGpus, MemoryMappedToBothHasOneAddress) {
   constexpr std::size_t kBytes = 64 * 1024;

@@ -2,6 +2,8 @@
 // Does not own: devices (device_test.cpp).
 // Threading: none.
 #include <cstring>
+#include <map>
+#include <string>
 
 #include "fixture.hpp"
 
@@ -32,7 +34,7 @@ std::vector<KilnQueueFamilyProperties> families_of(KilnPhysicalDevice gpu) {
 }
 
 // AMD's data sheets: CDNA3 white paper (304 CUs, 8 XCDs, 64 KiB LDS, 192 GB); RX 7900 XTX (96 CUs,
-// 6 shader engines, 24 GB).
+// 6 shader engines, 24 GB); Instinct MI210 (104 CUs, 64 GB); RX 6900 XT (80 CUs, 16 GB).
 TEST(PhysicalDevice, Mi300xIsAsItsDataSheetSays) {
   Machine machine("mi300x");
   const KilnPhysicalDeviceProperties p = properties_of(machine.gpu());
@@ -67,6 +69,37 @@ TEST(PhysicalDevice, Rx7900XtxIsAsItsDataSheetSays) {
   EXPECT_EQ(p.defaultWaveSize, 32u);
   EXPECT_EQ(p.maxLdsPerWorkgroup, 65536u);
   EXPECT_EQ(memory_of(machine.gpu()).memoryHeaps[0].size >> 30, 23u);
+}
+
+TEST(PhysicalDevice, Mi210IsAsItsDataSheetSays) {
+  Machine machine("mi210");
+  const KilnPhysicalDeviceProperties p = properties_of(machine.gpu());
+  EXPECT_STREQ(p.targetName, "gfx90a");
+  EXPECT_NE(std::strstr(p.deviceName, "MI210"), nullptr) << p.deviceName;
+  EXPECT_TRUE(p.isVirtual);
+  EXPECT_EQ(p.xccCount, 1u);
+  EXPECT_EQ(p.computeUnitCount, 104u);
+  EXPECT_EQ(p.shaderEngineCount, 8u);
+  EXPECT_EQ(p.simdPerComputeUnit, 4u);
+  EXPECT_EQ(p.waveSizes, 64u);
+  EXPECT_EQ(p.maxLdsPerWorkgroup, 65536u);
+  EXPECT_EQ(p.maxEngineClockMHz, 1700u);
+  EXPECT_EQ(memory_of(machine.gpu()).memoryHeaps[0].size >> 30, 63u);
+}
+
+TEST(PhysicalDevice, Rx6900XtIsAsItsDataSheetSays) {
+  Machine machine("navi21");
+  const KilnPhysicalDeviceProperties p = properties_of(machine.gpu());
+  EXPECT_STREQ(p.targetName, "gfx1030");
+  EXPECT_NE(std::strstr(p.deviceName, "6900 XT"), nullptr) << p.deviceName;
+  EXPECT_TRUE(p.isVirtual);
+  EXPECT_EQ(p.xccCount, 1u);
+  EXPECT_EQ(p.computeUnitCount, 80u);
+  EXPECT_EQ(p.shaderEngineCount, 4u);
+  EXPECT_EQ(p.waveSizes, 96u);
+  EXPECT_EQ(p.defaultWaveSize, 32u);
+  EXPECT_EQ(p.maxLdsPerWorkgroup, 65536u);
+  EXPECT_EQ(memory_of(machine.gpu()).memoryHeaps[0].size >> 30, 15u);
 }
 
 class EachPhysicalDevice : public EachGpu {};
@@ -117,16 +150,20 @@ TEST_P(EachPhysicalDevice, MemoryTypesComeInTheirOrder) {
 TEST_P(EachPhysicalDevice, QueueFamilies) {
   Machine machine(spec());
   const auto families = families_of(machine.gpu());
-  const bool mi300x = std::string(GetParam()) == "mi300x";
-  ASSERT_EQ(families.size(), mi300x ? 3u : 2u);
+  // SDMA engines, and how many more serve XGMI links (kfd_topology.c; MI300X 16 in all, MI210 5,
+  // Navi 31 2, Navi 21 4).
+  const std::map<std::string, std::pair<std::uint32_t, std::uint32_t>> engines = {
+      {"mi300x", {2, 14}}, {"mi210", {2, 3}}, {"navi31", {2, 0}}, {"navi21", {4, 0}}};
+  const auto [plain, xgmi] = engines.at(GetParam());
+  ASSERT_EQ(families.size(), xgmi > 0 ? 3u : 2u);
   EXPECT_EQ(families[0].kind, KILN_QUEUE_FAMILY_COMPUTE);
   EXPECT_EQ(families[0].queueFlags, VK_QUEUE_COMPUTE_BIT | VK_QUEUE_TRANSFER_BIT);
   EXPECT_EQ(families[1].kind, KILN_QUEUE_FAMILY_SDMA);
   EXPECT_EQ(families[1].queueFlags, static_cast<VkQueueFlags>(VK_QUEUE_TRANSFER_BIT));
-  EXPECT_EQ(families[1].engineCount, 2u);
-  if (mi300x) {
+  EXPECT_EQ(families[1].engineCount, plain);
+  if (xgmi > 0) {
     EXPECT_EQ(families[2].kind, KILN_QUEUE_FAMILY_SDMA_XGMI);
-    EXPECT_EQ(families[2].engineCount, 14u);
+    EXPECT_EQ(families[2].engineCount, xgmi);
   }
   for (const KilnQueueFamilyProperties& family : families) {
     EXPECT_GT(family.queueCount, 0u);

@@ -19,7 +19,7 @@ class QueueTest : public EachGpu {
   std::unique_ptr<Machine> machine_;
   std::unique_ptr<Device> device_;
 };
-KILN_EACH_GPU(QueueTest);
+KILN_EACH_RING(QueueTest);
 
 TEST_P(QueueTest, RingsWrap) {
   // More than any ring holds: 4096 AQL packets, 64 Ki dwords of PM4, 256 Ki dwords of SDMA.
