@@ -20,7 +20,6 @@ constexpr std::uint64_t kUnsignaled = ~std::uint64_t{0};  // UNSIGNALED_EVENT_SL
 constexpr std::uint32_t kFirstOtherId = 0x40000000;       // KFD_FIRST_NONSIGNAL_EVENT_ID
 constexpr std::uint64_t kOldestUserPageBytes = 256 * 8;   // before user space maps the page
 constexpr std::uint32_t kTimeoutInfinite = 0xffffffff;
-constexpr std::uint32_t kMostWaiters = 1u << 16;  // where an allocation of the kernel's would fail
 
 bool gpu_can_signal(std::uint32_t type) {
   return type == uapi::kEventSignal || type == uapi::kEventDebug;
@@ -184,7 +183,7 @@ int Events::copy_data(const std::vector<Waiter>& waiters, std::uint64_t user_eve
 int Events::wait(uapi::WaitEvents* args) {
   // kfd_wait_on_events. The lock is held except while asleep, which stands for event_mutex and the
   // events' own locks together.
-  if (args->num_events > kMostWaiters) return args->wait_result = uapi::kWaitFail, -ENOMEM;
+  if (args->num_events > most_waiters_) return args->wait_result = uapi::kWaitFail, -ENOMEM;
   std::vector<uapi::EventData> wanted(args->num_events);
   std::vector<Waiter> waiters(args->num_events);
   const bool all = args->wait_for_all != 0;

@@ -18,8 +18,11 @@ namespace kiln::vgpu {
 
 class Events {
  public:
-  /// Ages exist since KFD 1.14.
-  explicit Events(bool ages) : ages_(ages) {}
+  /// What a KFD of that minor version has.
+  explicit Events(std::uint32_t minor)
+      : ages_(minor >= kmd::uapi::kMinorEventAge),
+        most_waiters_(minor >= kmd::uapi::kMinorProfiler ? kmd::uapi::kSignalEventLimit
+                                                         : kMostWaitersBefore) {}
 
   /// Takes user memory as the signal page (kfd_event_page_set). 0 or -errno.
   int set_page(std::byte* page, std::uint64_t bytes, std::uint64_t handle);
@@ -68,7 +71,12 @@ class Events {
   static int copy_data(const std::vector<Waiter>& waiters, std::uint64_t user_events);
   void remove(Event& event);
 
+  /// Where an allocation of the kernel's would fail; the newest refuses more than there can be
+  /// signal events (alloc_event_waiters).
+  static constexpr std::uint32_t kMostWaitersBefore = 1u << 16;
+
   const bool ages_;
+  const std::uint32_t most_waiters_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::map<std::uint32_t, std::unique_ptr<Event>> events_;

@@ -77,6 +77,7 @@ KfdNode::KfdNode(Machine& machine, FileTable& files, EnginesFactory make_engines
     const ChipSpec& chip = gpu.chip();
     sdma_slots_.emplace_back((chip.sdma_engines + chip.sdma_xgmi_engines) *
                              chip.sdma_queues_per_engine);
+    queue_totals_.push_back(0);
   }
 }
 
@@ -94,8 +95,7 @@ KfdNode::~KfdNode() {
 
 std::shared_ptr<KfdProcess> KfdNode::make_process(bool primary) {
   std::lock_guard lock(table_mutex_);
-  auto process = std::make_shared<KfdProcess>(machine_, next_token_++, primary,
-                                              minor() >= uapi::kMinorEventAge);
+  auto process = std::make_shared<KfdProcess>(machine_, next_token_++, primary);
   processes_.emplace(process->token, process);
   return process;
 }

@@ -141,6 +141,7 @@ class KfdNode {
   int hold_queue_buffers(ProcessDevice& device, const kmd::uapi::CreateQueue& args,
                          QueueRecord* queue);
   void let_go(ProcessDevice& device, const QueueRecord& queue);
+  int take_queue_slot(VirtualGpu& gpu, const kmd::uapi::CreateQueue& args, QueueRecord* queue);
   int take_sdma_slot(VirtualGpu& gpu, const kmd::uapi::CreateQueue& args, QueueRecord* queue);
   void end_queue(KfdProcess& process, QueueRecord& queue);
   void end_process(KfdProcess& process);
@@ -158,6 +159,7 @@ class KfdNode {
   std::uint64_t next_token_ = 1;
   std::shared_ptr<KfdProcess> primary_;
   std::vector<std::vector<bool>> sdma_slots_;  ///< by GPU
+  std::vector<std::uint32_t> queue_totals_;    ///< by GPU: queues of all processes
 };
 
 }  // namespace kiln::vgpu

@@ -2,8 +2,8 @@
 
 namespace kiln::vgpu {
 
-KfdProcess::KfdProcess(Machine& machine, std::uint64_t token_, bool primary_, bool event_ages)
-    : events(event_ages), token(token_), primary(primary_) {
+KfdProcess::KfdProcess(Machine& machine, std::uint64_t token_, bool primary_)
+    : events(machine.kfd_minor()), token(token_), primary(primary_) {
   for (std::size_t index = 0; index < machine.gpu_count(); ++index) {
     devices_.push_back(std::make_unique<ProcessDevice>());
     devices_.back()->gpu = &machine.gpu(index);

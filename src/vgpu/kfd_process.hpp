@@ -49,6 +49,8 @@ struct QueueRecord {
   std::uint64_t ring_bytes = 0;
   Va save_area = 0;
   std::uint64_t save_area_bytes = 0;
+  std::uint32_t save_area_stride = 0, control_stack_bytes = 0;  ///< of an XCC's part
+  std::uint32_t metadata_bytes = 0;                             ///< behind the ring (KFD 1.22)
   std::uint32_t percent = 0, priority = 0;
   std::uint32_t doorbell = 0;   ///< index in the process's doorbells
   std::int32_t sdma_slot = -1;  ///< engine + engines * queue, device-wide
@@ -83,7 +85,7 @@ class KfdProcess {
   void drop_save_area(std::uint32_t queue);
   bool find_save_area(std::uint32_t queue, Va* save_area) const;
 
-  KfdProcess(Machine& machine, std::uint64_t token, bool primary, bool event_ages);
+  KfdProcess(Machine& machine, std::uint64_t token, bool primary);
 
   ProcessDevice* device(std::uint32_t gpu_id);  ///< null: no such GPU
   ProcessDevice& device_at(std::size_t index) { return *devices_[index]; }

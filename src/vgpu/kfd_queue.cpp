@@ -21,25 +21,44 @@ constexpr int kErrNotSupported =
     524;  // the kernel's own ENOTSUPP, which user space does get to see
 constexpr std::uint32_t kMostQueues = 127;            // of a process on a GPU (HWS limit)
 constexpr std::uint32_t kMostQueuesOfProcess = 1024;  // KFD_MAX_NUM_OF_QUEUES_PER_PROCESS
+constexpr std::uint32_t kMostQueuesOfGpu = 4096;      // max_num_of_queues_per_device, by default
 constexpr std::uint32_t kSmallestRing = 1024;         // KFD_MIN_QUEUE_RING_SIZE
 // The buffers of a queue are checked since Linux 6.12, which is KFD 1.17; a save area may be larger
 // than needed since late 2025, here taken as KFD 1.19.
 constexpr std::uint32_t kBuffersChecked = uapi::kMinorSdmaByEngine;
 constexpr std::uint32_t kLargerSaveArea = uapi::kMinorCreateProcess;
-// SDMA doorbells have a range of their own (kfd_device_queue_manager.c allocate_doorbell).
-constexpr std::uint32_t kSdmaDoorbells = 256, kSdmaDoorbellsEnd = 512;
+// A ring is made as large as the smallest since 2025, a size of 0 too; here taken as KFD 1.18.
+constexpr std::uint32_t kRingClamped = uapi::kMinorMemoryPolicyFlag;
+// Bits 15:8 of the percentage name an XCC since gfx942 came, here taken as KFD 1.13; before, the
+// whole word is the percentage.
+constexpr std::uint32_t kPercentageNamesXcc = uapi::kMinorRuntimeEnable;
+// The header of the save area is written with the wave state since the debugger came.
+constexpr std::uint32_t kWaveStateHeader = uapi::kMinorRuntimeEnable;
+// SDMA doorbells have places of their own: from 256 on ten an engine, every other queue 512 higher
+// (kfd_device_queue_manager.c allocate_doorbell, amdgpu_doorbell.h sDMA_ENGINE0 and
+// sdma_doorbell_range). Compute queues stay out of both ranges (init_doorbell_bitmap).
+constexpr std::uint32_t kSdmaDoorbells = 256, kSdmaDoorbellsAnEngine = 10, kDoorbellMirror = 512;
+
+constexpr std::uint32_t sdma_doorbell(std::uint32_t engine, std::uint32_t queue) {
+  return kSdmaDoorbells + engine * kSdmaDoorbellsAnEngine + (queue & 1) * kDoorbellMirror +
+         (queue >> 1);
+}
 
 constexpr Va page_of(Va address) {
   return address & ~(kPageBytes - 1);
 }
 
-/// kfd_chardev.c set_queue_properties_from_user and the update's like.
-int check_ring(std::uint64_t base, std::uint32_t bytes, std::uint32_t percentage,
-               std::uint32_t priority) {
-  if ((percentage & 0xff) > uapi::kMaxQueuePercentage) return -EINVAL;
-  if (priority > uapi::kMaxQueuePriority) return -EINVAL;
-  if (base != 0 && !access_ok(base)) return -EFAULT;
-  if (bytes != 0 && !std::has_single_bit(bytes)) return -EINVAL;
+/// kfd_chardev.c set_queue_properties_from_user and the update's like, in their order. CREATE_QUEUE
+/// and UPDATE_QUEUE name these fields alike.
+template <class Args>
+int check_ring(Args& args, std::uint32_t minor) {
+  const std::uint32_t percentage =
+      minor >= kPercentageNamesXcc ? args.queue_percentage & 0xff : args.queue_percentage;
+  if (percentage > uapi::kMaxQueuePercentage) return -EINVAL;
+  if (args.queue_priority > uapi::kMaxQueuePriority) return -EINVAL;
+  if (args.ring_base_address != 0 && !access_ok(args.ring_base_address)) return -EFAULT;
+  if (args.ring_size != 0 && !std::has_single_bit(args.ring_size)) return -EINVAL;
+  if (minor >= kRingClamped) args.ring_size = std::max(args.ring_size, kSmallestRing);
   return 0;
 }
 
@@ -78,7 +97,8 @@ int KfdNode::hold_queue_buffers(ProcessDevice& device, const uapi::CreateQueue& 
   const std::uint32_t xccs = device.gpu->chip().xcc_count;
   if (hold(device, args.write_pointer_address, kPageBytes, queue) != 0) return -EINVAL;
   if (hold(device, args.read_pointer_address, kPageBytes, queue) != 0) return -EINVAL;
-  if (hold(device, args.ring_base_address, args.ring_size, queue) != 0) return -EINVAL;
+  if (hold(device, args.ring_base_address, args.ring_size + queue->metadata_bytes, queue) != 0)
+    return -EINVAL;
   if (is_sdma(args.queue_type)) return 0;
   if (args.eop_buffer_address != 0) {
     if (args.eop_buffer_size != sizes.eop) return -EINVAL;
@@ -93,6 +113,16 @@ int KfdNode::hold_queue_buffers(ProcessDevice& device, const uapi::CreateQueue& 
   return hold(device, args.ctx_save_restore_address, given.total(xccs), queue);
 }
 
+int KfdNode::take_queue_slot(VirtualGpu& gpu, const uapi::CreateQueue& args, QueueRecord* queue) {
+  std::lock_guard lock(table_mutex_);
+  if (queue_totals_[gpu.index()] >= kMostQueuesOfGpu) return -EPERM;
+  if (is_sdma(args.queue_type)) {
+    if (const int error = take_sdma_slot(gpu, args, queue); error != 0) return error;
+  }
+  ++queue_totals_[gpu.index()];
+  return 0;
+}
+
 int KfdNode::take_sdma_slot(VirtualGpu& gpu, const uapi::CreateQueue& args, QueueRecord* queue) {
   // kfd_device_queue_manager.c allocate_sdma_queue: the first free slot; slots go round the engines
   // of the kind.
@@ -105,7 +135,6 @@ int KfdNode::take_sdma_slot(VirtualGpu& gpu, const uapi::CreateQueue& args, Queu
     first = args.sdma_engine_id;
     engines = 1;
   }
-  std::lock_guard lock(table_mutex_);
   std::vector<bool>& used = sdma_slots_[gpu.index()];
   for (std::uint32_t n = 0; n < engines * chip.sdma_queues_per_engine; ++n) {
     const std::uint32_t engine = first + n % engines;
@@ -121,30 +150,29 @@ int KfdNode::take_sdma_slot(VirtualGpu& gpu, const uapi::CreateQueue& args, Queu
 
 int KfdNode::create_queue(OpenFile&, KfdProcess& process, void* data) {
   auto& args = *static_cast<uapi::CreateQueue*>(data);
-  if (const int error = check_ring(args.ring_base_address, args.ring_size, args.queue_percentage,
-                                   args.queue_priority);
-      error != 0)
-    return error;
+  if (const int error = check_ring(args, minor()); error != 0) return error;
+  const std::uint32_t metadata = minor() >= uapi::kMinorMetadataRing ? args.metadata_ring_size : 0;
+  if (metadata != 0 && !std::has_single_bit(metadata)) return -EINVAL;
   if (!access_ok(args.read_pointer_address) || !access_ok(args.write_pointer_address) ||
       !access_ok(args.eop_buffer_address) || !access_ok(args.ctx_save_restore_address))
     return -EFAULT;
   const std::uint32_t last_type =
       minor() >= uapi::kMinorSdmaByEngine ? uapi::kQueueSdmaByEngine : uapi::kQueueSdmaXgmi;
   if (args.queue_type > last_type) return -kErrNotSupported;
-  if (args.ring_size != 0) args.ring_size = std::max(args.ring_size, kSmallestRing);
 
   std::lock_guard lock(process.mutex);
   ProcessDevice* device = process.device(args.gpu_id);
   if (device == nullptr) return -EINVAL;
   VirtualGpu& gpu = *device->gpu;
   const ChipSpec& chip = gpu.chip();
+  if (device->drm_file == 0) return -ESRCH;  // kfd_bind_process_to_device failed
   if (args.queue_type == uapi::kQueueSdmaByEngine &&
       args.sdma_engine_id >= chip.sdma_engines + chip.sdma_xgmi_engines)
     return -EINVAL;
-  if (device->drm_file == 0) return -ESRCH;  // kfd_bind_process_to_device failed
 
   QueueRecord queue;
   queue.gpu = gpu.index();
+  if (args.queue_type == uapi::kQueueComputeAql) queue.metadata_bytes = metadata;
   if (const int error = hold_queue_buffers(*device, args, &queue); error != 0) {
     let_go(*device, queue);
     return error;
@@ -162,7 +190,8 @@ int KfdNode::create_queue(OpenFile&, KfdProcess& process, void* data) {
             chip.product.data());
     error = -EOPNOTSUPP;
   }
-  if (error == 0 && is_sdma(args.queue_type)) error = take_sdma_slot(gpu, args, &queue);
+  // create_queue_cpsch: the device's limit over all processes, then an SDMA queue.
+  if (error == 0) error = take_queue_slot(gpu, args, &queue);
   if (error != 0) {
     let_go(*device, queue);
     return error;
@@ -170,11 +199,14 @@ int KfdNode::create_queue(OpenFile&, KfdProcess& process, void* data) {
   if (args.queue_type == uapi::kQueueCompute) queue.type = QueueType::Pm4;
   if (args.queue_type == uapi::kQueueComputeAql) queue.type = QueueType::Aql;
 
-  queue.doorbell = queue.sdma_slot >= 0 ? kSdmaDoorbells : 0;
-  while (device->doorbells_used[queue.doorbell] ||
-         (queue.sdma_slot < 0 && queue.doorbell >= kSdmaDoorbells &&
-          queue.doorbell < kSdmaDoorbellsEnd))
-    ++queue.doorbell;
+  if (queue.sdma_slot >= 0) {
+    const auto slot = static_cast<std::uint32_t>(queue.sdma_slot);
+    queue.doorbell =
+        sdma_doorbell(slot / chip.sdma_queues_per_engine, slot % chip.sdma_queues_per_engine);
+  } else {  // there are fewer queues than doorbells below the first of SDMA
+    static_assert(kMostQueues < kSdmaDoorbells);
+    while (device->doorbells_used[queue.doorbell]) ++queue.doorbell;
+  }
   device->doorbells_used[queue.doorbell] = true;
   auto* doorbell =
       reinterpret_cast<std::atomic<std::uint64_t>*>(doorbells->host()) + queue.doorbell;
@@ -187,6 +219,8 @@ int KfdNode::create_queue(OpenFile&, KfdProcess& process, void* data) {
   QueueSizes sizes = gpu.queue_sizes();
   sizes.save_area = args.ctx_save_restore_size;
   queue.save_area_bytes = sizes.total(chip.xcc_count);
+  queue.save_area_stride = args.ctx_save_restore_size;
+  queue.control_stack_bytes = args.ctl_stack_size;
   queue.percent = args.queue_percentage & 0xff;
   queue.priority = args.queue_priority;
 
@@ -234,9 +268,11 @@ void KfdNode::end_queue(KfdProcess& process, QueueRecord& queue) {
   let_go(device, queue);
   device.doorbells_used[queue.doorbell] = false;
   --device.queue_count;
-  if (queue.sdma_slot >= 0) {
+  {
     std::lock_guard lock(table_mutex_);
-    sdma_slots_[queue.gpu][static_cast<std::size_t>(queue.sdma_slot)] = false;
+    --queue_totals_[queue.gpu];
+    if (queue.sdma_slot >= 0)
+      sdma_slots_[queue.gpu][static_cast<std::size_t>(queue.sdma_slot)] = false;
   }
   process.queues.erase(queue.id);
 }
@@ -250,18 +286,16 @@ int KfdNode::destroy_queue(OpenFile&, KfdProcess& process, void* data) {
 }
 
 int KfdNode::update_queue(OpenFile&, KfdProcess& process, void* data) {
-  const auto& args = *static_cast<uapi::UpdateQueue*>(data);
-  if (const int error = check_ring(args.ring_base_address, args.ring_size, args.queue_percentage,
-                                   args.queue_priority);
-      error != 0)
-    return error;
+  auto& args = *static_cast<uapi::UpdateQueue*>(data);
+  if (const int error = check_ring(args, minor()); error != 0) return error;
   std::lock_guard lock(process.mutex);
   QueueRecord* queue = process.queue(args.queue_id);
   if (queue == nullptr) return -EFAULT;  // pqm_update_queue_properties
   ProcessDevice& device = process.device_at(queue->gpu);
   if (minor() >= kBuffersChecked && args.ring_base_address != 0 && args.ring_size != 0) {
     // The new ring is held before the old one is let go; an address of 0 only stops the queue.
-    if (hold(device, args.ring_base_address, args.ring_size, queue) != 0) return -EFAULT;
+    if (hold(device, args.ring_base_address, args.ring_size + queue->metadata_bytes, queue) != 0)
+      return -EFAULT;
     const auto old = std::find(queue->held.begin(), queue->held.end(), page_of(queue->ring));
     if (old != queue->held.end()) {
       --device.attachments[*old].queue_refs;
@@ -304,10 +338,18 @@ int KfdNode::get_queue_wave_state(OpenFile&, KfdProcess& process, void* data) {
   std::lock_guard lock(process.mutex);
   const QueueRecord* queue = process.queue(args.queue_id);
   if (queue == nullptr) return -EFAULT;  // pqm_get_wave_state
-  // kfd_device_queue_manager.c get_wave_state: compute queues that are stopped. Stopped queues have
-  // no saved waves here.
+  // kfd_device_queue_manager.c get_wave_state: compute queues that are stopped.
   if (queue->sdma_slot >= 0 || queue->is_active()) return -EINVAL;
+  // kfd_mqd_manager_v9.c get_wave_state: both stacks grow from the control stack's end. The waves
+  // of a stopped queue stay where they are here, so nothing was saved.
   args.ctl_stack_used_size = args.save_area_used_size = 0;
+  if (minor() < kWaveStateHeader) return 0;
+  const std::uint32_t header[] = {queue->control_stack_bytes, 0, queue->control_stack_bytes, 0};
+  const std::uint32_t xccs = process.device_at(queue->gpu).gpu->chip().xcc_count;
+  for (std::uint32_t xcc = 0; xcc < xccs; ++xcc)
+    if (!copy_to_user(queue->save_area + std::uint64_t{xcc} * queue->save_area_stride, header,
+                      sizeof header))
+      return -EFAULT;
   return 0;
 }
 

@@ -65,6 +65,14 @@ bool VirtualOs::in_child() const {
   return getpid() != owner_;
 }
 
+bool VirtualOs::is_parents_kfd(int fd) const {
+  // Another thread may have held the lock at the fork: then nobody knows any more.
+  std::shared_lock lock(files_mutex_, std::try_to_lock);
+  if (!lock.owns_lock()) return false;
+  const auto found = files_.find(fd);
+  return found != files_.end() && found->second->is_kfd;
+}
+
 bool VirtualOs::owns_path(const char* path) {
   const std::string_view name = path;
   return name == kKfdPath || name == kDriPath || name.starts_with("/dev/dri/") || Sysfs::owns(name);
@@ -167,6 +175,7 @@ int VirtualOs::ioctl(int fd, unsigned long request, void* argument) {
 
 int VirtualOs::mmap(void** address, void* hint, std::size_t length, int protection, int flags,
                     int fd, off_t offset) {
+  if ((flags & MAP_ANONYMOUS) == 0 && in_child() && is_parents_kfd(fd)) return -EBADF;  // kfd_mmap
   const auto opened = (flags & MAP_ANONYMOUS) == 0 ? file(fd) : nullptr;
   const auto wanted = static_cast<std::uint64_t>(offset);
   MmapTarget target{fd, wanted, nullptr};

@@ -65,6 +65,8 @@ class VirtualOs : public kmd::Os, private FileTable {
 
   explicit VirtualOs(std::unique_ptr<Machine> machine);
   bool in_child() const;
+  /// In a child: `fd` came from the parent's open of /dev/kfd.
+  bool is_parents_kfd(int fd) const;
   std::shared_ptr<OpenFile> render_file(int fd) override;
   void rebind(VirtualGpu& gpu, std::uint64_t offset, std::uint64_t bytes, int fd,
               std::uint64_t at) override;

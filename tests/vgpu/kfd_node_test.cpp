@@ -4,6 +4,7 @@
 #include <amdgpu_drm.h>
 #include <drm.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -43,8 +44,9 @@ TEST(KfdNode, UnknownCommandsAreEnotty) {
   std::byte data[256]{};
   EXPECT_EQ(client.os->ioctl(client.kfd, _IOWR('K', 0x80, char[16]), data), -ENOTTY);
   EXPECT_EQ(client.os->ioctl(client.kfd, _IOWR('K', 0x00, char[16]), data), -ENOTTY);
-  EXPECT_EQ(client.os->ioctl(client.kfd, _IOWR('X', 0x01, char[16]), data), -ENOTTY);
-  EXPECT_EQ(client.os->ioctl(client.kfd, uapi::kIocSvm, data), -EPERM);  // CONFIG_HSA_AMD_SVM off
+  // The number alone decides: what isatty() asks of a descriptor is GET_VERSION without room.
+  EXPECT_EQ(client.os->ioctl(client.kfd, TCGETS, data), 0);
+  EXPECT_EQ(data[0], std::byte{0});
 }
 
 TEST(KfdNode, SizesOfOlderAndNewerCallers) {
@@ -67,7 +69,7 @@ TEST(KfdNode, AperturesOldAndNew) {
   ASSERT_EQ(client.call(uapi::kIocGetProcessAperturesNew, count), 0);
   ASSERT_EQ(count.num_of_nodes, 2u);
   uapi::ProcessDeviceApertures list[4]{};
-  uapi::GetProcessAperturesNew args{reinterpret_cast<std::uint64_t>(list), 4, 0};
+  uapi::GetProcessAperturesNew args{reinterpret_cast<std::uint64_t>(list), 3, 0};
   ASSERT_EQ(client.call(uapi::kIocGetProcessAperturesNew, args), 0);
   ASSERT_EQ(args.num_of_nodes, 2u);
   EXPECT_EQ(list[1].gpu_id, client.id(1));
@@ -162,18 +164,123 @@ TEST(KfdNode, RuntimeEnable) {
   EXPECT_EQ(client.call(uapi::kIocRuntimeEnable, args), 0);
 }
 
-TEST(KfdNode, XnackIsOff) {
+TEST(KfdNode, XnackIsOffUntilAProcessChooses) {
+  // kfd_process.c kfd_process_xnack_mode: per process on 9.4.2 and 9.4.3, never from gfx10 on.
+  for (const char* chip : {"mi300x", "mi210", "navi31", "navi21"}) {
+    Client client(chip);
+    const bool chooses = client.gpu().chip().gc.major == 9;
+    auto ask = [&](std::int32_t* mode) {
+      uapi::SetXnackMode args{*mode};
+      const int result = client.call(uapi::kIocSetXnackMode, args);
+      *mode = args.xnack_enabled;
+      return result;
+    };
+    std::int32_t mode = -1;
+    EXPECT_EQ(ask(&mode), 0) << chip;
+    EXPECT_EQ(mode, 0) << chip;
+    mode = 1;
+    EXPECT_EQ(ask(&mode), chooses ? 0 : -EPERM) << chip;
+    mode = -1;
+    EXPECT_EQ(ask(&mode), 0);
+    EXPECT_EQ(mode, chooses ? 1 : 0) << chip;
+    mode = 0;
+    EXPECT_EQ(ask(&mode), 0) << chip;
+  }
+}
+
+TEST(KfdNode, ClocksAreSaneAndNeverGoBack) {
+  Client client("2x mi300x");
+  uapi::GetClockCounters last{}, now{};
+  last.gpu_id = client.id(1);
+  ASSERT_EQ(client.call(uapi::kIocGetClockCounters, last), 0);
+  EXPECT_EQ(last.system_clock_freq, 1'000'000'000u);
+  for (int i = 0; i < 1000; ++i) {
+    now.gpu_id = client.id(i % 2);
+    ASSERT_EQ(client.call(uapi::kIocGetClockCounters, now), 0);
+    EXPECT_GE(now.gpu_clock_counter, last.gpu_clock_counter) << "one clock for all GPUs";
+    EXPECT_GE(now.cpu_clock_counter, last.cpu_clock_counter);
+    EXPECT_GE(now.system_clock_counter, last.system_clock_counter);
+    last = now;
+  }
+  // The clocks that the header names (ktime_get_raw_ns, ktime_get_boottime_ns), read around a call.
+  auto nanoseconds = [](clockid_t clock) {
+    struct timespec time{};
+    clock_gettime(clock, &time);
+    return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000u +
+           static_cast<std::uint64_t>(time.tv_nsec);
+  };
+  const std::uint64_t raw = nanoseconds(CLOCK_MONOTONIC_RAW), boot = nanoseconds(CLOCK_BOOTTIME);
+  ASSERT_EQ(client.call(uapi::kIocGetClockCounters, now), 0);
+  EXPECT_GE(now.cpu_clock_counter, raw);
+  EXPECT_LE(now.cpu_clock_counter, nanoseconds(CLOCK_MONOTONIC_RAW));
+  EXPECT_GE(now.system_clock_counter, boot);
+  EXPECT_LE(now.system_clock_counter, nanoseconds(CLOCK_BOOTTIME));
+  // A node without a GPU has no GPU clock; the others go on.
+  now.gpu_id = 0;
+  ASSERT_EQ(client.call(uapi::kIocGetClockCounters, now), 0);
+  EXPECT_EQ(now.gpu_clock_counter, 0u);
+  EXPECT_NE(now.cpu_clock_counter, 0u);
+}
+
+TEST(KfdNode, QueuesKnowWhereTheTrapHandlerIs) {
+  // kfd_process.c kfd_process_set_trap_handler: also of queues made before, and per GPU.
+  Client client("2x mi300x");
+  client.acquire_all();
+  auto queue = client.queue_args(uapi::kQueueComputeAql);
+  ASSERT_EQ(client.create(queue), 0);
+  const QueueConfig config = client.noted.at(0)->queues.at(queue.queue_id);
+  EXPECT_EQ(config.trap_handler->code, 0u);
+  uapi::SetTrapHandler args{0x700000001000, 0x700000002000, client.id(0), 0};
+  ASSERT_EQ(client.call(uapi::kIocSetTrapHandler, args), 0);
+  EXPECT_EQ(config.trap_handler->code, 0x700000001000u);
+  EXPECT_EQ(config.trap_handler->memory, 0x700000002000u);
+  auto other = client.queue_args(uapi::kQueueComputeAql, 1);
+  ASSERT_EQ(client.create(other), 0);
+  EXPECT_EQ(client.noted.at(1)->queues.at(other.queue_id).trap_handler->code, 0u);
+}
+
+TEST(KfdNode, ProcessOutlivesItsFiles) {
+  // kfd_process.c: the process ends with its address space, not with the last close.
   Client client("mi300x");
   client.acquire_all();
-  uapi::SetXnackMode args{-1};
-  EXPECT_EQ(client.call(uapi::kIocSetXnackMode, args), 0);
-  EXPECT_EQ(args.xnack_enabled, 0);
-  args.xnack_enabled = 1;
-  EXPECT_EQ(client.call(uapi::kIocSetXnackMode, args), -EPERM);
-  auto queue = client.queue_args(uapi::kQueueSdma);
+  auto queue = client.queue_args(uapi::kQueueComputeAql);
   ASSERT_EQ(client.create(queue), 0);
-  args.xnack_enabled = 0;
-  EXPECT_EQ(client.call(uapi::kIocSetXnackMode, args), -EBUSY);
+  const auto event = client.event(uapi::kEventSignal);
+  const int second = client.os->open("/dev/kfd", 0);
+  ASSERT_EQ(client.os->close(client.kfd), 0);
+  EXPECT_EQ(client.noted.at(0)->queues.size(), 1u);
+  client.kfd = second;
+  EXPECT_EQ(client.set(event.event_id), 0);
+  ASSERT_EQ(client.os->close(client.kfd), 0);
+  client.kfd = client.os->open("/dev/kfd", 0);
+  EXPECT_EQ(client.destroy_queue(queue.queue_id), 0);
+  EXPECT_TRUE(client.noted.at(0)->queues.empty());
+}
+
+TEST(KfdNode, SecondContextHasQueuesEventsAndAnEndOfItsOwn) {
+  Client client("mi300x");
+  client.acquire_all();
+  auto first = client.queue_args(uapi::kQueueComputeAql);
+  ASSERT_EQ(client.create(first), 0);
+  const auto event = client.event(uapi::kEventSignal);
+  const int primary_file = client.kfd, primary_render = client.render[0];
+  client.kfd = client.os->open("/dev/kfd", 0);
+  client.render[0] = client.os->open("/dev/dri/renderD128", 0);
+  ASSERT_EQ(client.os->ioctl(client.kfd, uapi::kIocCreateProcess, nullptr), 0);
+  EXPECT_EQ(client.destroy_queue(first.queue_id), -EINVAL);
+  EXPECT_EQ(client.set(event.event_id), -EINVAL);
+  ASSERT_EQ(client.acquire(), 0);
+  auto second = client.queue_args(uapi::kQueueCompute);
+  ASSERT_EQ(client.create(second), 0);
+  EXPECT_EQ(second.queue_id, first.queue_id) << "numbers are a process's own";
+  // NotingEngines keeps the last queue of a number: the second context's, which goes with its file.
+  EXPECT_EQ(client.noted.at(0)->queues.at(0).type, QueueType::Pm4);
+  ASSERT_EQ(client.os->close(client.kfd), 0);
+  EXPECT_TRUE(client.noted.at(0)->queues.empty());
+  client.kfd = primary_file;
+  client.render[0] = primary_render;
+  EXPECT_EQ(client.set(event.event_id), 0);
+  EXPECT_EQ(client.destroy_queue(first.queue_id), 0);
 }
 
 TEST(KfdNode, TileConfig) {

@@ -274,6 +274,103 @@ TEST(KfdQueue, Update) {
   EXPECT_EQ(client.call(uapi::kIocGetQueueWaveState, state), -EFAULT);
 }
 
+TEST(KfdQueue, DoorbellsHaveTheirPlaces) {
+  // kfd_device_queue_manager.c allocate_doorbell: compute queues take the lowest free one, SDMA
+  // queues that of their engine and number, in two ranges 512 apart.
+  Client client("mi300x");
+  client.acquire_all();
+  const uapi::CreateQueue aql = client.queue_args(uapi::kQueueComputeAql);
+  auto place = [&](uapi::CreateQueue args) {
+    EXPECT_EQ(client.create(args), 0);
+    return (args.doorbell_offset & 0x1fff) / 8;
+  };
+  EXPECT_EQ(place(aql), 0u);
+  EXPECT_EQ(place(aql), 1u);
+  const uapi::CreateQueue sdma = client.queue_args(uapi::kQueueSdma);
+  EXPECT_EQ(place(sdma), 256u);        // engine 0, queue 0
+  EXPECT_EQ(place(sdma), 266u);        // engine 1, queue 0
+  EXPECT_EQ(place(sdma), 256u + 512);  // engine 0, queue 1
+  EXPECT_EQ(place(sdma), 266u + 512);
+  EXPECT_EQ(place(sdma), 257u);  // engine 0, queue 2
+  uapi::CreateQueue by_engine = sdma;
+  by_engine.queue_type = uapi::kQueueSdmaByEngine;
+  by_engine.sdma_engine_id = 15;
+  EXPECT_EQ(place(by_engine), 256u + 150);
+  EXPECT_EQ(client.destroy_queue(0), 0);
+  EXPECT_EQ(place(aql), 0u);
+}
+
+TEST(KfdQueue, RingSizesBelowTheSmallestAreRaised) {
+  // kfd_chardev.c KFD_MIN_QUEUE_RING_SIZE; the caller sees the size that it got.
+  for (const std::uint32_t size : {0u, 64u, 512u}) {
+    Client client("mi300x");
+    client.acquire_all();
+    auto args = client.queue_args(uapi::kQueueComputeAql);
+    args.ring_size = size;
+    ASSERT_EQ(client.create(args), 0);
+    EXPECT_EQ(args.ring_size, 1024u);
+    EXPECT_EQ(client.noted.at(0)->queues.at(args.queue_id).ring_bytes, 1024u);
+  }
+  Client old("mi300x,kfd=1.17");
+  old.acquire_all();
+  auto args = old.queue_args(uapi::kQueueComputeAql);
+  args.ring_size = 0;
+  ASSERT_EQ(old.create(args), 0);
+  EXPECT_EQ(args.ring_size, 0u);
+  EXPECT_EQ(old.noted.at(0)->updates.back().percentage, 0u) << "without a ring it does not run";
+}
+
+TEST(KfdQueue, StoppedByPercentageOrRingAndStartedAgain) {
+  // kfd_priv.h QUEUE_IS_ACTIVE.
+  Client client("mi300x");
+  client.acquire_all();
+  auto queue = client.queue_args(uapi::kQueueComputeAql);
+  ASSERT_EQ(client.create(queue), 0);
+  auto update = [&](std::uint64_t ring, std::uint32_t size, std::uint32_t percentage) {
+    uapi::UpdateQueue args{ring, queue.queue_id, size, percentage, 7};
+    EXPECT_EQ(client.call(uapi::kIocUpdateQueue, args), 0);
+    return client.noted.at(0)->updates.back().percentage;
+  };
+  EXPECT_EQ(update(client.ring.va, 65536, 0), 0u);
+  EXPECT_EQ(update(client.ring.va, 65536, 50), 50u);
+  EXPECT_EQ(update(0, 0, 100), 0u);
+  EXPECT_EQ(update(client.ring.va, 65536, 100), 100u);
+  EXPECT_EQ(client.noted.at(0)->updates.back().ring, client.ring.va);
+  // Made stopped, too.
+  auto stopped = client.queue_args(uapi::kQueueComputeAql);
+  stopped.queue_percentage = 0;
+  ASSERT_EQ(client.create(stopped), 0);
+  EXPECT_EQ(client.noted.at(0)->updates.back().id, stopped.queue_id);
+  EXPECT_EQ(client.noted.at(0)->updates.back().percentage, 0u);
+}
+
+TEST(KfdQueue, WaveStateOfAStoppedQueueIsEmptyInEveryXcc) {
+  // kfd_mqd_manager_v9.c get_wave_state_v9_4_3: a header at each XCC's part.
+  Client client("mi300x");
+  client.acquire_all();
+  auto queue = client.queue_args(uapi::kQueueComputeAql);
+  ASSERT_EQ(client.create(queue), 0);
+  std::memset(client.save_area.host, 0xff, 64);
+  uapi::UpdateQueue update{client.ring.va, queue.queue_id, 65536, 0, 7};
+  ASSERT_EQ(client.call(uapi::kIocUpdateQueue, update), 0);
+  uapi::GetQueueWaveState state{};
+  state.queue_id = queue.queue_id;
+  state.ctl_stack_used_size = state.save_area_used_size = 77;
+  ASSERT_EQ(client.call(uapi::kIocGetQueueWaveState, state), 0);
+  EXPECT_EQ(state.ctl_stack_used_size, 0u);
+  EXPECT_EQ(state.save_area_used_size, 0u);
+  for (std::uint64_t xcc = 0; xcc < 8; ++xcc) {
+    uapi::SaveAreaHeader header{};
+    std::memcpy(&header, client.save_area.host + xcc * queue.ctx_save_restore_size, sizeof header);
+    EXPECT_EQ(header.control_stack_offset, queue.ctl_stack_size) << xcc;
+    EXPECT_EQ(header.control_stack_size, 0u);
+    EXPECT_EQ(header.wave_state_offset, queue.ctl_stack_size);
+    EXPECT_EQ(header.wave_state_size, 0u);
+    // What the runtime put there stays: only the firmware's four words are KFD's.
+    EXPECT_EQ(header.debug_offset, xcc == 0 ? ~0u : 0u);
+  }
+}
+
 TEST(KfdQueue, CuMask) {
   for (const char* chip : {"mi300x", "navi31"}) {
     Client client(chip);
