@@ -257,7 +257,7 @@ class Printer {
       const std::uint32_t size = static_cast<std::uint32_t>(negative ? -in_.offset : in_.offset);
       const std::string offset = (negative ? "-" : "") + hex(size);
       if (in_.src[1] == kNoOperand) {
-        line_.operand(arch_ == Arch::Rdna3 && in_.offset == 0 ? "null" : offset);
+        line_.operand(!is_cdna(arch_) && in_.offset == 0 ? "null" : offset);
       } else {
         line_.operand(name(in_.src[1], 1));
         if (in_.offset != 0) line_.word("offset:" + offset);
