@@ -53,7 +53,11 @@ Backing::~Backing() {
   if (storage) gpu->free(*storage);
 }
 
-Mtype mtype_of(const ChipSpec& chip, std::uint32_t flags, bool vram, bool local) {
+Mtype mtype_of(const VirtualGpu& gpu, const Backing& backing) {
+  if (backing.shared) return Mtype::Uncached;  // AddressSpace::keep_out_of_l2
+  const ChipSpec& chip = gpu.chip();
+  const std::uint32_t flags = backing.flags;
+  const bool vram = backing.is_vram(), local = vram && backing.gpu == &gpu;
   // gmc_v9_0.c gmc_v9_0_get_coherence_flags, gmc_v10_0.c and gmc_v11_0.c get_vm_pte.
   const bool coherent = (flags & (uapi::kAllocCoherent | uapi::kAllocExtCoherent)) != 0;
   const bool uncached = (flags & uapi::kAllocUncached) != 0;
@@ -259,6 +263,7 @@ std::shared_ptr<Backing> BufferTable::import_dmabuf(int fd, int* error) {
   int own = ::open(path, O_RDWR | O_CLOEXEC);
   if (own < 0) own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
   if (own < 0) return *error = -errno, nullptr;
+  backing->shared = true;
   backing->export_fd = own;
   if (::mmap(backing->host, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, own, 0) ==
       MAP_FAILED)

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include <array>
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -36,6 +37,7 @@ struct Backing {
   std::uint64_t bytes = 0;
   std::uint32_t flags = 0;      ///< kmd::uapi::AllocFlags it was made with, which importers inherit
   bool no_host_access = false;  ///< AMDGPU_GEM_CREATE_NO_CPU_ACCESS
+  std::atomic<bool> shared{false};  ///< another process may have it
   int export_fd = -1;
   BufferMetadata metadata;  ///< under the table's mutex
 
@@ -47,8 +49,8 @@ struct Backing {
   Backing& operator=(const Backing&) = delete;
 };
 
-/// How a GPU caches the pages of a buffer made with `flags`.
-Mtype mtype_of(const ChipSpec& chip, std::uint32_t flags, bool vram, bool local);
+/// How a GPU caches the pages of a buffer.
+Mtype mtype_of(const VirtualGpu& gpu, const Backing& backing);
 
 /// Where an mmap of a virtual file goes. `keep` lives as long as the mapping does.
 struct MmapTarget {

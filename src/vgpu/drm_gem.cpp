@@ -165,8 +165,8 @@ int DrmGem::to_fd(OpenFile& file, void* data) {
   if (handle == nullptr) return -ENOENT;
   // amdgpu_dma_buf.c amdgpu_gem_prime_export
   if ((handle->create_flags & AMDGPU_GEM_CREATE_VM_ALWAYS_VALID) != 0) return -EPERM;
-  const int fd = node_.buffers().export_dmabuf(handle->backing, static_cast<int>(args.flags),
-                                               (args.flags & DRM_RDWR) != 0);
+  const int fd =
+      node_.share(handle->backing, static_cast<int>(args.flags), (args.flags & DRM_RDWR) != 0);
   if (fd < 0) return fd;
   args.fd = fd;
   return 0;
@@ -292,10 +292,9 @@ int DrmGem::va(OpenFile& file, void* data) {
   range.mapping.host = backing.host + args.offset_in_bo;
   range.mapping.writable = (args.flags & AMDGPU_VM_PAGE_WRITEABLE) != 0;
   range.mapping.executable = (args.flags & AMDGPU_VM_PAGE_EXECUTABLE) != 0;
-  range.mapping.mtype =
-      (args.flags & AMDGPU_VM_MTYPE_MASK) == AMDGPU_VM_MTYPE_UC
-          ? Mtype::Uncached
-          : mtype_of(machine_.gpu(file.gpu).chip(), backing.flags, backing.is_vram(), local);
+  range.mapping.mtype = (args.flags & AMDGPU_VM_MTYPE_MASK) == AMDGPU_VM_MTYPE_UC
+                            ? Mtype::Uncached
+                            : mtype_of(machine_.gpu(file.gpu), backing);
   range.mapping.local = local;
   range.mapping.host_memory = !backing.is_vram();
   if (args.operation == AMDGPU_VA_OP_REPLACE) clear(in, *space, begin, end);

@@ -134,6 +134,10 @@ class EnginesOfGpu final : public Engines {
     }
   }
 
+  void flush_caches(const AddressSpace& space) override {
+    if (context_.caches != nullptr) context_.caches->flush(space);
+  }
+
   void flush_hdp() override {
     // Stores through the BAR are plain stores to the memory behind the GPU: nothing is held back.
   }

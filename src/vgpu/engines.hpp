@@ -87,6 +87,8 @@ class Engines {
   virtual void evict(std::uint64_t process) = 0;
   /// Host-side invalidate: what KFD's TLB and HDP flushes do.
   virtual void flush_hdp() = 0;
+  /// Writes back and empties what caches hold of that address space.
+  virtual void flush_caches(const AddressSpace&) {}
   /// Wave-instructions executed so far, by all queues.
   virtual std::uint64_t instructions() const { return 0; }
 };

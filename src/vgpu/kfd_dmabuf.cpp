@@ -5,6 +5,7 @@
 // Functions named in comments are those of kfd_chardev.c and amdgpu_amdkfd_gpuvm.c.
 #include <errno.h>
 
+#include "vgpu/kfd_engines.hpp"
 #include "vgpu/kfd_node.hpp"
 #include "vgpu/user_memory.hpp"
 
@@ -20,6 +21,19 @@ constexpr std::uint32_t kImportsThroughDrm = 15;
 
 }  // namespace
 
+int KfdNode::share(const std::shared_ptr<Backing>& backing, int fd_flags, bool writable) {
+  if (!backing->shared.exchange(true)) {
+    std::lock_guard lock(table_mutex_);
+    for (auto& [token, process] : processes_)
+      for (std::size_t index = 0; index < process->device_count(); ++index) {
+        AddressSpace& space = process->device_at(index).space;
+        if (!space.keep_out_of_l2(backing->host, backing->bytes)) continue;
+        if (Engines* made = engines_[index]->if_made()) made->flush_caches(space);
+      }
+  }
+  return buffers_.export_dmabuf(backing, fd_flags, writable);
+}
+
 int KfdNode::export_dmabuf(OpenFile&, KfdProcess& process, void* data) {
   auto& args = *static_cast<uapi::ExportDmabuf*>(data);
   std::lock_guard lock(process.mutex);
@@ -31,7 +45,7 @@ int KfdNode::export_dmabuf(OpenFile&, KfdProcess& process, void* data) {
   if ((allocation->flags & uapi::kAllocUserptr) != 0) return -EPERM;
   if (!backing->storage) return -EINVAL;
   const bool writable = (allocation->flags & uapi::kAllocWritable) != 0;  // kfd_mem_export_dmabuf
-  const int fd = buffers_.export_dmabuf(backing, static_cast<int>(args.flags), writable);
+  const int fd = share(backing, static_cast<int>(args.flags), writable);
   if (fd < 0) return fd;
   args.dmabuf_fd = static_cast<std::uint32_t>(fd);
   return 0;

@@ -158,7 +158,7 @@ Mapping KfdNode::mapping_of(const Allocation& allocation, const ProcessDevice& d
   mapping.host = backing.host - skew;
   mapping.writable = (allocation.flags & uapi::kAllocWritable) != 0;
   mapping.executable = (allocation.flags & uapi::kAllocExecutable) != 0;
-  mapping.mtype = mtype_of(device.gpu->chip(), backing.flags, backing.is_vram(), local);
+  mapping.mtype = mtype_of(*device.gpu, backing);
   mapping.local = local;
   mapping.host_memory = !backing.is_vram();
   return mapping;

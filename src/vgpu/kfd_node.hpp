@@ -72,6 +72,8 @@ class KfdNode {
   void host_restored(std::uint64_t address, std::uint64_t bytes);
 
   BufferTable& buffers() { return buffers_; }
+  /// A new descriptor of a buffer's dma-buf, or -errno: other processes may have it from now on.
+  int share(const std::shared_ptr<Backing>& backing, int fd_flags, bool writable);
   /// The address space that ACQUIRE_VM gave to an open render node, with the process that it keeps
   /// alive; null without one.
   std::shared_ptr<AddressSpace> compute_space(std::uint64_t drm_file);

@@ -23,6 +23,18 @@ bool AddressSpace::unmap(Va begin) {
   return true;
 }
 
+bool AddressSpace::keep_out_of_l2(const std::byte* host, std::uint64_t bytes) {
+  std::unique_lock lock(mutex_);
+  bool any = false;
+  for (auto& [begin, mapping] : by_begin_) {
+    if (mapping.host >= host + bytes || mapping.host + (mapping.end - begin) <= host) continue;
+    mapping.mtype = Mtype::Uncached;
+    any = true;
+  }
+  if (any) generation_.fetch_add(1, std::memory_order_release);
+  return any;
+}
+
 bool AddressSpace::find(Va va, Mapping* mapping) const {
   std::shared_lock lock(mutex_);
   auto next = by_begin_.upper_bound(va);

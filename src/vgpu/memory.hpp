@@ -57,6 +57,10 @@ class AddressSpace {
   bool map(const Mapping& mapping);
   /// Removes the mapping that begins at `begin`; false if there is none.
   bool unmap(Va begin);
+  /// From now on no L2 keeps what lies in [host, host + bytes): another process has a GPU of its
+  /// own over the same memory, where hardware has one L2 for both. True if anything is mapped of
+  /// it.
+  bool keep_out_of_l2(const std::byte* host, std::uint64_t bytes);
   /// The mapping that holds `va`, or false.
   bool find(Va va, Mapping* mapping) const;
   /// Changes whenever a cached translation may be wrong.

@@ -84,6 +84,16 @@ struct kfd_ioctl_unmap_memory_from_gpu_args {
   uint32_t n_devices, n_success;
 };
 
+struct kfd_ioctl_import_dmabuf_args {
+  uint64_t va_addr, handle;
+  uint32_t gpu_id, dmabuf_fd;
+};
+
+struct kfd_ioctl_export_dmabuf_args { /* as of 1.12 */
+  uint64_t handle;
+  uint32_t flags, dmabuf_fd;
+};
+
 struct kfd_ioctl_runtime_enable_args { /* as of 1.13 */
   uint64_t r_debug;
   uint32_t mode_mask, capabilities_mask;
@@ -107,6 +117,8 @@ struct kfd_ioctl_runtime_enable_args { /* as of 1.13 */
 #define AMDKFD_IOC_MAP_MEMORY_TO_GPU AMDKFD_IOWR(0x18, struct kfd_ioctl_map_memory_to_gpu_args)
 #define AMDKFD_IOC_UNMAP_MEMORY_FROM_GPU \
   AMDKFD_IOWR(0x19, struct kfd_ioctl_unmap_memory_from_gpu_args)
+#define AMDKFD_IOC_IMPORT_DMABUF AMDKFD_IOWR(0x1d, struct kfd_ioctl_import_dmabuf_args)
+#define AMDKFD_IOC_EXPORT_DMABUF AMDKFD_IOWR(0x24, struct kfd_ioctl_export_dmabuf_args)
 #define AMDKFD_IOC_RUNTIME_ENABLE AMDKFD_IOWR(0x25, struct kfd_ioctl_runtime_enable_args)
 
 #endif
