@@ -146,6 +146,8 @@ TestQueue::TestQueue(EngineFixture& fixture, QueueType type, std::uint64_t ring_
     config.write_pointer = pointers + 128;
   }
   config.doorbell = &doorbell;
+  config.doorbell_id = config.id + 100;
+  config.trap_handler = &fixture.trap_handler;
   config.target_xcc = xcc;
   config.space = &fixture.space;
   config.process = kProcess;

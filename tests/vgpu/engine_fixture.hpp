@@ -169,6 +169,7 @@ class EngineFixture {
   AddressSpace space;
   std::unique_ptr<Engines> engines;
   std::uint32_t next_queue_id = 0;
+  TrapHandler trap_handler;  ///< of every queue
 
   static constexpr Va kUncached = 0x10'0000'0000, kCached = 0x20'0000'0000;
   static constexpr std::uint64_t kArenaBytes = 64 << 20;
