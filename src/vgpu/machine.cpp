@@ -40,10 +40,16 @@ std::uint32_t make_gpu_id(const ChipSpec& chip, std::uint32_t bus) {
 }  // namespace
 
 Result<std::unique_ptr<Region>> Region::create(const char* name, std::uint64_t bytes) {
-  const int fd = memfd_create(name, MFD_CLOEXEC);
+  int fd = memfd_create(name, MFD_CLOEXEC);
   if (fd < 0)
     return fail(VK_ERROR_OUT_OF_HOST_MEMORY,
                 strf("virtual GPU: memfd_create: %s", strerror(errno)));
+  // Out of the way: programs, shells above all, give low numbers to files of their own.
+  constexpr int kOutOfTheWay = 512;
+  if (const int high = fcntl(fd, F_DUPFD_CLOEXEC, kOutOfTheWay); high >= 0) {
+    close(fd);
+    fd = high;
+  }
   if (ftruncate(fd, static_cast<off_t>(bytes)) != 0) {
     const int error = errno;
     close(fd);
@@ -176,7 +182,9 @@ Result<std::unique_ptr<Machine>> Machine::create(MachineSpec spec) {
   for (std::uint32_t index = 0; index < wanted.gpus.size(); ++index) {
     const ChipSpec& chip = *wanted.gpus[index];
     const std::uint64_t vram = wanted.vram_bytes != 0 ? wanted.vram_bytes : chip.vram_bytes;
-    KILN_ASSIGN(auto region, Region::create("kiln-vgpu-memory", vram + gtt));
+    // Descriptors of the render node are of this file: what /proc/self/fd says tells which.
+    const std::string name = strf("kiln-vgpu-renderD%u", 128 + index);
+    KILN_ASSIGN(auto region, Region::create(name.c_str(), vram + gtt));
     machine->gpus_.emplace_back(new VirtualGpu(chip, index, vram, gtt, std::move(region)));
   }
   // ESTIMATE_PT_SIZE (amdgpu_amdkfd_gpuvm.c) of all memory that GPUs can reach, at least

@@ -20,6 +20,13 @@ class Port final : public PreloadPort {
   explicit Port(std::unique_ptr<VirtualOs> os) : os_(std::move(os)) {}
 
   int open(const char* path, int flags) override {
+    // A primary node answers as the render node: there is nothing to display.
+    unsigned card = 0;
+    char render[32];
+    if (sscanf(path, "/dev/dri/card%u", &card) == 1) {
+      snprintf(render, sizeof render, "/dev/dri/renderD%u", 128 + card);
+      path = render;
+    }
     return guarded([&] { return os_->open(path, flags); });
   }
   int close(int fd) override {
@@ -41,8 +48,17 @@ class Port final : public PreloadPort {
   int munmap(void* address, size_t length) override {
     return guarded([&] { return os_->munmap(address, length); });
   }
+  int mprotect(void* address, size_t length, int protection) override {
+    return guarded([&] { return os_->mprotect(address, length, protection); });
+  }
+  int mremap(void** address, size_t old_length, size_t length, int flags, void* to) override {
+    return guarded([&] { return os_->mremap(address, old_length, length, flags, to); });
+  }
   int write_tree(const char* root) override {
     return guarded([&] { return vgpu::write_tree(*os_, root); });
+  }
+  int refresh(const char* path) override {
+    return guarded([&] { return vgpu::refresh_file(*os_, path); });
   }
 
  private:

@@ -21,9 +21,14 @@ class PreloadPort {
   virtual int mmap(void** address, void* hint, size_t length, int protection, int flags, int fd,
                    off_t offset) = 0;
   virtual int munmap(void* address, size_t length) = 0;
+  virtual int mprotect(void* address, size_t length, int protection) = 0;
+  /// `address` is where the memory is, and then where it is now; `to` is for MREMAP_FIXED.
+  virtual int mremap(void** address, size_t old_length, size_t length, int flags, void* to) = 0;
   /// Writes the files of /sys, /dev and /proc that this machine answers for below `root`, an empty
   /// directory, with the kernel's own symbolic links between them.
   virtual int write_tree(const char* root) = 0;
+  /// Writes one of them anew, whose text changes: mem_info_*_used of a card.
+  virtual int refresh(const char* path) = 0;
 
  protected:
   ~PreloadPort() = default;  // lives as long as the process

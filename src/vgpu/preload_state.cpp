@@ -23,6 +23,9 @@ namespace {
 
 constexpr char kEngine[] = "libkiln-vgpu-engine.so.0";
 constexpr char kTreeName[] = "kiln-vgpu-";
+constexpr char kSpec[] = "KILN_VGPU=";
+// What /proc/self/fd says of the memory behind devices (os.cpp, machine.cpp).
+constexpr char kMemory[] = "/memfd:kiln-vgpu-", kDeleted[] = " (deleted)";
 constexpr int kMostFds = 1 << 16;
 constexpr uint32_t kLost = 1u << 31;
 
@@ -37,6 +40,8 @@ dev_t tree_device;
 int tree_lock = -1;
 uintptr_t engine_begin, engine_end;
 uint32_t devices[kMostFds];  // atomic accesses; by descriptor
+Settings chosen;             // at load
+bool has_chosen;             // atomic accesses
 int highest_fd;              // atomic accesses
 
 int remove_entry(const char* path, const struct stat*, int, struct FTW*) {
@@ -196,8 +201,8 @@ PreloadPort* load(const char* spec) {
 /// The machine; made on first use. Null where KILN_VGPU asks for none or for one that cannot be.
 PreloadPort* need_machine() {
   if (PreloadPort* made = __atomic_load_n(&port, __ATOMIC_ACQUIRE)) return made;
-  const char* spec = getenv("KILN_VGPU");
-  if (spec == nullptr || *spec == '\0') return nullptr;
+  if (settings().spec == nullptr) return nullptr;
+  const char* spec = settings().spec + sizeof kSpec - 1;
   Inside inside;
   const int before = errno;
   pthread_mutex_lock(&load_mutex);
@@ -228,21 +233,72 @@ bool belongs(const char* path) {
   static const char* const kOwned[] = {
       "/dev/kfd",       "/dev/dri",           "/sys/class/kfd",     "/sys/devices/virtual/kfd",
       "/sys/class/drm", "/sys/dev/char/226:", "/sys/module/amdgpu", "/sys/bus/pci/drivers/amdgpu",
-      "/proc/modules"};
+      "/proc/modules",  "/sys/class/hwmon"};
   for (const char* root : kOwned)
     if (below(path, root)) return true;
-  return false;
+  // The folder of all cards; each is looked for by its slot.
+  constexpr char kCards[] = "/sys/bus/pci/devices";
+  if (strncmp(path, kCards, sizeof kCards - 1) != 0) return false;
+  path += sizeof kCards - 1;
+  return path[0] == '\0' || (path[0] == '/' && path[1] == '\0');
 }
 
-bool with_single_slashes(const char* path, char (&room)[PATH_MAX]) {
+/// An absolute path without empty, "." and ".." steps, as they read (links are not looked at).
+bool clean(const char* path, char (&room)[PATH_MAX]) {
   size_t length = 0;
-  for (; *path != '\0'; ++path) {
-    if (*path == '/' && length != 0 && room[length - 1] == '/') continue;
-    if (length + 1 >= sizeof room) return false;
-    room[length++] = *path;
+  while (*path != '\0') {
+    path += strspn(path, "/");
+    const size_t step = strcspn(path, "/");
+    if (step == 2 && path[0] == '.' && path[1] == '.') {
+      while (length != 0 && room[--length] != '/') {
+      }
+    } else if (step != 0 && !(step == 1 && path[0] == '.')) {
+      if (length + step + 2 > sizeof room) return false;
+      room[length++] = '/';
+      memcpy(room + length, path, step);
+      length += step;
+    }
+    path += step;
   }
+  if (length == 0) room[length++] = '/';
   room[length] = '\0';
   return true;
+}
+
+/// True if a relative path may lead to what the machine answers for: it goes by one of the steps
+/// on the way there. Inside the tree the kernel follows by itself.
+bool may_lead_there(const char* path) {
+  static const char* const kSteps[] = {
+      "dev",    "dri", "kfd", "sys",     "class",   "devices", "drm",     "hwmon",  "char",
+      "module", "bus", "pci", "virtual", "drivers", "proc",    "modules", "amdgpu", "pci0000:00"};
+  while (path[0] == '.' && (path[1] == '/' || (path[1] == '.' && path[2] == '/'))) {
+    path += path[1] == '/' ? 2 : 3;
+    path += strspn(path, "/");
+  }
+  const size_t length = strcspn(path, "/");
+  for (const char* step : kSteps)
+    if (strncmp(path, step, length) == 0 && step[length] == '\0') return true;
+  return strncmp(path, "226:", 4) == 0 || strncmp(path, "0000:", 5) == 0;
+}
+
+/// What a path relative to a folder is from the root; false where it leads elsewhere.
+bool make_absolute(int folder, const char* path, char (&room)[PATH_MAX]) {
+  Inside inside;
+  char whole[2 * PATH_MAX];
+  if (folder == AT_FDCWD) {
+    if (getcwd(whole, PATH_MAX) == nullptr) return false;
+  } else {
+    char link[40];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
+    const ssize_t length = readlink(link, whole, PATH_MAX - 1);
+    if (length <= 0) return false;
+    whole[length] = '\0';
+  }
+  if (whole[0] != '/') return false;
+  const size_t length = strlen(whole);
+  if (tree_length != 0 && strncmp(whole, tree, tree_length) == 0) return false;
+  snprintf(whole + length, sizeof whole - length, "/%s", path);
+  return clean(whole, room);
 }
 
 /// The bus address in a path to a PCI device; its length, or 0.
@@ -256,10 +312,40 @@ size_t pci_slot(const char* path, const char** slot) {
   return 0;
 }
 
+/// True if a link of the tree ends in it.
+bool is_in_tree(const char* path) {
+  char real[PATH_MAX];
+  return realpath(path, real) != nullptr && strncmp(real, tree, tree_length) == 0;
+}
+
+/// Files that change with the machine are written anew when they are asked for.
+void refresh(const char* path) {
+  const char* name = strrchr(path, '/') + 1;
+  const size_t length = strlen(name);
+  constexpr char kBegin[] = "mem_info_", kEnd[] = "_used";
+  if (strncmp(name, kBegin, sizeof kBegin - 1) != 0 || length < sizeof kEnd ||
+      strcmp(name + length - (sizeof kEnd - 1), kEnd) != 0)
+    return;
+  Inside inside;
+  char place[PATH_MAX];
+  if (snprintf(place, sizeof place, "%s%s", tree, path) < static_cast<int>(sizeof place))
+    __atomic_load_n(&port, __ATOMIC_ACQUIRE)->refresh(place);
+}
+
 }  // namespace
 
 PreloadPort* machine() {
   return Inside::now() ? nullptr : __atomic_load_n(&port, __ATOMIC_ACQUIRE);
+}
+
+void* look_up(const char* name, void** place) {
+  void* found = dlsym(RTLD_NEXT, name);
+  __atomic_store_n(place, found, __ATOMIC_RELAXED);
+  return found;
+}
+
+bool is_wanted() {
+  return settings().spec != nullptr && !Inside::now();
 }
 
 bool is_engine(const void* code) {
@@ -267,39 +353,92 @@ bool is_engine(const void* code) {
   return at >= engine_begin && at < engine_end;
 }
 
-const char* redirect(const char* asked, char (&room)[PATH_MAX]) {
-  if (asked == nullptr || asked[0] != '/' || Inside::now()) return asked;
-  const char* path = asked + strspn(asked, "/") - 1;
-  if (path[1] != 'd' && path[1] != 's' && path[1] != 'p') return asked;
-  char single[PATH_MAX];
-  if (strstr(path, "//") != nullptr) {
-    if (!with_single_slashes(path, single)) return asked;
-    path = single;
+const Settings& settings() {
+  if (__atomic_load_n(&has_chosen, __ATOMIC_ACQUIRE)) return chosen;
+  // Before threads, as a library is loaded; at the latest by the first call of another's.
+  static char spec[PATH_MAX], library[PATH_MAX];
+  Settings found;
+  const char* asked = getenv("KILN_VGPU");
+  Dl_info self;
+  if (asked != nullptr && *asked != '\0' && dladdr(&chosen, &self) != 0 &&
+      snprintf(spec, sizeof spec, "%s%s", kSpec, asked) < static_cast<int>(sizeof spec) &&
+      snprintf(library, sizeof library, "%s", self.dli_fname) < static_cast<int>(sizeof library))
+    found = {spec, library};
+  chosen = found;
+  __atomic_store_n(&has_chosen, true, __ATOMIC_RELEASE);
+  return chosen;
+}
+
+const char* redirect(int folder, const char* asked, char (&room)[PATH_MAX]) {
+  if (asked == nullptr || asked[0] == '\0' || settings().spec == nullptr || Inside::now())
+    return asked;
+  const int before = errno;
+  char other[PATH_MAX];
+  const char* path = asked;
+  if (asked[0] != '/') {
+    if (!may_lead_there(asked)) return asked;
+    const bool made = make_absolute(folder, asked, other);
+    errno = before;
+    if (!made) return asked;
+    path = other;
+  } else {
+    path = asked + strspn(asked, "/") - 1;
+    if (path[1] != 'd' && path[1] != 's' && path[1] != 'p' && path[1] != '.') return asked;
+    if (strstr(path, "//") != nullptr || (strstr(path, "/.") != nullptr && !belongs(path))) {
+      if (!clean(path, other)) return asked;
+      path = other;
+    }
   }
   const char* slot = nullptr;
   const bool certain = belongs(path);
   const size_t slot_length = certain ? 0 : pci_slot(path, &slot);
   if ((!certain && slot_length == 0) || need_machine() == nullptr) return asked;
-  const int before = errno;
   if (!certain) {
     struct stat status;
     Inside inside;
     snprintf(room, sizeof room, "%s/sys/bus/pci/devices/%.*s", tree, static_cast<int>(slot_length),
              slot);
-    const bool ours = lstat(room, &status) == 0;
+    // Links to what is the host's have no folder of their own behind them.
+    const bool ours = lstat(room, &status) == 0 && is_in_tree(room);
     errno = before;
     if (!ours) return asked;
   }
   // A name too long stays one: libc says so of the rest of it.
   if (snprintf(room, sizeof room, "%s%s", tree, path) >= static_cast<int>(sizeof room))
     return asked;
+  refresh(path);
   errno = before;
   return room;
 }
 
 void strip_tree(char* path) {
-  if (tree_length == 0 || strncmp(path, tree, tree_length) != 0 || path[tree_length] != '/') return;
-  memmove(path, path + tree_length, strlen(path + tree_length) + 1);
+  if (tree_length == 0 || strncmp(path, tree, tree_length) != 0) return;
+  if (path[tree_length] == '\0') {
+    strcpy(path, "/");
+  } else if (path[tree_length] == '/') {
+    memmove(path, path + tree_length, strlen(path + tree_length) + 1);
+  }
+}
+
+bool may_be_own_name(const char* text, size_t length) {
+  const size_t memory = sizeof kMemory - 1;
+  return (tree_length != 0 &&
+          strncmp(text, tree, length < tree_length ? length : tree_length) == 0) ||
+         strncmp(text, kMemory, length < memory ? length : memory) == 0;
+}
+
+void strip_own_name(char* path) {
+  strip_tree(path);
+  if (strncmp(path, kMemory, sizeof kMemory - 1) != 0) return;
+  char* name = path + sizeof kMemory - 1;
+  char* end = strstr(name, kDeleted);
+  if (end == nullptr) return;
+  const bool is_kfd = strncmp(name, "kfd (", 5) == 0;
+  if (!is_kfd && strncmp(name, "renderD", 7) != 0) return;
+  *end = '\0';
+  const char* folder = is_kfd ? "/dev/" : "/dev/dri/";
+  memmove(path + strlen(folder), name, strlen(name) + 1);  // shorter than what stood before it
+  memcpy(path, folder, strlen(folder));
 }
 
 off_t device_of(const struct stat& status) {
@@ -330,6 +469,20 @@ bool remember(int fd, off_t device) {
 
 void forget(int fd) {
   __atomic_store_n(&devices[fd], 0, __ATOMIC_RELAXED);
+}
+
+int highest_device() {
+  return __atomic_load_n(&highest_fd, __ATOMIC_RELAXED);
+}
+
+bool is_tree_lock(int fd) {
+  return fd >= 0 && fd == tree_lock && !Inside::now() && !in_foreign_process();
+}
+
+int tree_lock_within(unsigned first, unsigned last) {
+  if (tree_lock < 0 || in_foreign_process()) return -1;
+  const unsigned lock = static_cast<unsigned>(tree_lock);
+  return first <= lock && lock <= last ? tree_lock : -1;
 }
 
 bool in_foreign_process() {

@@ -7,6 +7,7 @@
 
 #include <dlfcn.h>
 #include <limits.h>
+#include <stddef.h>
 #include <sys/stat.h>
 
 #include "vgpu/preload_port.hpp"
@@ -32,10 +33,24 @@ PreloadPort* machine();
 /// True for addresses of the engine's code, whose threads use libc for themselves.
 bool is_engine(const void* code);
 
-/// Where `path` is found: in `room` for what the machine answers for, which loads it, else `path`.
-const char* redirect(const char* path, char (&room)[PATH_MAX]);
+/// What was asked for when the library was loaded; all null where no machine is.
+struct Settings {
+  const char* spec = nullptr;     ///< "KILN_VGPU=..."
+  const char* library = nullptr;  ///< the path of this library
+};
+const Settings& settings();
+/// True if there is a machine, or will be as soon as a path calls for it.
+bool is_wanted();
+
+/// Where `path` is found, `folder` as openat takes it: in `room` for what the machine answers for,
+/// which loads it, else `path`.
+const char* redirect(int folder, const char* path, char (&room)[PATH_MAX]);
 /// Takes the directory of the machine's files off the front of an absolute path.
 void strip_tree(char* path);
+/// The same, and turns the memory behind a device into its name in /dev.
+void strip_own_name(char* path);
+/// False if strip_own_name has nothing to do for what begins with `text`.
+bool may_be_own_name(const char* text, size_t length);
 /// The device number of a file that stands for a device of the machine, as device_file_size makes
 /// it; 0 for all others.
 off_t device_of(const struct stat& status);
@@ -47,6 +62,12 @@ bool is_lost(int fd);
 /// False if the number is too high to be kept.
 bool remember(int fd, off_t device);
 void forget(int fd);
+/// No device has a higher number.
+int highest_device();
+/// True for the descriptor that keeps the tree from being swept away.
+bool is_tree_lock(int fd);
+/// That descriptor if it lies from `first` to `last`, else -1.
+int tree_lock_within(unsigned first, unsigned last);
 /// True in a child that shares its parent's memory (vfork): nothing may be noted there.
 bool in_foreign_process();
 

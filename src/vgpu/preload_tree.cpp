@@ -8,7 +8,6 @@
 
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 
 #include "vgpu/preload_port.hpp"
 
@@ -18,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// All below throw std::filesystem::filesystem_error.
+// All below throw std::filesystem::filesystem_error, except refresh_file.
 
 void write_text(const fs::path& path, const std::string& text) {
   fs::create_directories(path.parent_path());
@@ -54,25 +53,10 @@ void copy(VirtualOs& os, const std::string& from, const fs::path& to) {
   for (const std::string& name : names) copy(os, from + "/" + name, to / name);
 }
 
-/// The bus address that a card's uevent text names.
-std::string slot_of(VirtualOs& os, const std::string& device) {
-  std::string text, line;
-  os.read_file((device + "/uevent").c_str(), &text);
-  std::istringstream lines(text);
-  constexpr std::string_view kName = "PCI_SLOT_NAME=";
-  while (std::getline(lines, line))
-    if (line.starts_with(kName)) return line.substr(kName.size());
-  throw fs::filesystem_error("uevent", device, std::error_code(ENODEV, std::generic_category()));
-}
-
-void write_card(VirtualOs& os, const fs::path& root, const std::string& node) {
-  const unsigned minor = static_cast<unsigned>(std::stoul(node.substr(strlen("renderD"))));
-  const std::string device = "/sys/class/drm/" + node + "/device";
-  const std::string slot = slot_of(os, device);
+/// A card's primary or render node.
+void write_node(const fs::path& root, const std::string& slot, const std::string& node,
+                unsigned minor) {
   const fs::path pci = root / "sys/devices/pci0000:00" / slot;
-  copy(os, device, pci);
-  link(pci / "subsystem", "../../../bus/pci");
-  link(pci / "driver", "../../../bus/pci/drivers/amdgpu");
   const fs::path drm = pci / "drm" / node;
   const std::string number = std::to_string(kDrmMajor) + ":" + std::to_string(minor);
   write_text(drm / "dev", number + "\n");
@@ -84,9 +68,59 @@ void write_card(VirtualOs& os, const fs::path& root, const std::string& node) {
   const fs::path from_class = fs::path("../../devices/pci0000:00") / slot / "drm" / node;
   link(root / "sys/class/drm" / node, from_class);
   link(root / "sys/dev/char" / number, from_class);
+  make_device(root / "dev/dri" / node, kDrmMajor, minor);
+  const std::string kind = node.starts_with("card") ? "-card" : "-render";
+  link(root / "dev/dri/by-path" / ("pci-" + slot + kind), "../" + node);
+}
+
+/// One GPU: its PCI device, its nodes, its sensors under a number that no sensor of the host has.
+void write_card(VirtualOs& os, const fs::path& root, const VirtualGpu& gpu, unsigned sensors) {
+  const std::string render = "renderD" + std::to_string(gpu.render_minor());
+  const std::string device = "/sys/class/drm/" + render + "/device";
+  const std::string slot = pci_slot(gpu);
+  const fs::path pci = root / "sys/devices/pci0000:00" / slot;
+  copy(os, device, pci);
+  link(pci / "subsystem", "../../../bus/pci");
+  link(pci / "driver", "../../../bus/pci/drivers/amdgpu");
   link(root / "sys/bus/pci/devices" / slot, "../../../devices/pci0000:00/" + slot);
   link(root / "sys/bus/pci/drivers/amdgpu" / slot, "../../../../devices/pci0000:00/" + slot);
-  make_device(root / "dev/dri" / node, kDrmMajor, minor);
+  write_node(root, slot, render, gpu.render_minor());
+  write_node(root, slot, "card" + std::to_string(gpu.index()), gpu.index());
+  const std::string name = "hwmon" + std::to_string(sensors);
+  fs::rename(pci / "hwmon" / ("hwmon" + std::to_string(gpu.index())), pci / "hwmon" / name);
+  link(pci / "hwmon" / name / "device", "../../../" + slot);
+  link(pci / "hwmon" / name / "subsystem", "../../../../../class/hwmon");
+  link(root / "sys/class/hwmon" / name,
+       fs::path("../../devices/pci0000:00") / slot / "hwmon" / name);
+}
+
+/// The links that the host has in a folder, beside those of the machine, and what they lead to.
+void merge(const fs::path& root, const char* folder) {
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    const fs::path place = root / entry.path().relative_path();
+    if (fs::symlink_status(place).type() != fs::file_type::not_found) continue;  // the machine's
+    const fs::path target = fs::canonical(entry.path(), error);
+    if (error) continue;
+    fs::create_directories(place.parent_path());
+    if (!entry.is_symlink()) {  // a device file
+      fs::create_symlink(entry.path(), place);
+      continue;
+    }
+    fs::create_symlink(fs::read_symlink(entry.path()), place);
+    const fs::path behind = root / target.relative_path();
+    if (fs::exists(behind)) continue;  // also below one of these links
+    fs::create_directories(behind.parent_path());
+    fs::create_directory_symlink(target, behind);
+  }
+}
+
+/// The first number that no sensor of the host has.
+unsigned first_free_sensor() {
+  unsigned number = 0;
+  std::error_code error;
+  while (fs::exists("/sys/class/hwmon/hwmon" + std::to_string(number), error)) ++number;
+  return number;
 }
 
 /// /proc/modules of the host with amdgpu in it, as rocminfo looks for by way of lsmod.
@@ -112,12 +146,34 @@ int write_tree(VirtualOs& os, const std::string& root_name) try {
   copy(os, "/sys/module/amdgpu", root / "sys/module/amdgpu");
   write_modules(root);
   make_device(root / "dev/kfd", kKfdMajor, 0);
-  std::vector<std::string> nodes;
-  if (const int error = os.list_directory("/dev/dri", &nodes); error != 0) return error;
-  for (const std::string& node : nodes) write_card(os, root, node);
+  Machine& machine = os.machine();
+  const unsigned sensors = first_free_sensor();
+  for (std::size_t index = 0; index < machine.gpu_count(); ++index)
+    write_card(os, root, machine.gpu(index), sensors + static_cast<unsigned>(index));
+  for (const char* folder :
+       {"/sys/bus/pci/devices", "/sys/class/drm", "/sys/class/hwmon", "/dev/dri"})
+    merge(root, folder);
   return 0;
 } catch (const fs::filesystem_error& error) {
   return error.code().value() != 0 ? -error.code().value() : -EIO;
+}
+
+int refresh_file(VirtualOs& os, const std::string& path) {
+  // .../sys/devices/pci0000:00/SLOT/mem_info_KIND_used, wherever a link to it was.
+  std::error_code error;
+  const fs::path file = fs::canonical(path, error);
+  if (error) return -error.value();
+  const std::string slot = file.parent_path().filename(), name = file.filename();
+  Machine& machine = os.machine();
+  for (std::size_t index = 0; index < machine.gpu_count(); ++index) {
+    VirtualGpu& gpu = machine.gpu(index);
+    if (slot != pci_slot(gpu)) continue;
+    const std::uint64_t used = name == "mem_info_gtt_used" ? gpu.gtt_bytes() - gpu.free_gtt()
+                                                           : gpu.vram_bytes() - gpu.free_vram();
+    std::ofstream(file) << used << "\n";
+    return 0;
+  }
+  return -ENOENT;
 }
 
 }  // namespace kiln::vgpu

@@ -11,5 +11,7 @@ namespace kiln::vgpu {
 
 /// 0, or -errno of what could not be written.
 int write_tree(VirtualOs& os, const std::string& root);
+/// Writes one file of it anew, mem_info_*_used of a card. 0, or -errno.
+int refresh_file(VirtualOs& os, const std::string& path);
 
 }  // namespace kiln::vgpu

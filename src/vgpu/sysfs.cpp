@@ -51,9 +51,6 @@ class Lines {
 std::string number_line(std::uint64_t value) {
   return std::to_string(value) + "\n";
 }
-std::string hex_line(std::uint32_t value, int digits) {
-  return strf("0x%0*x\n", digits, value);
-}
 
 std::string link_text(const Machine& machine, std::uint32_t type, std::uint32_t from,
                       std::uint32_t to, std::uint32_t weight, std::uint32_t bandwidth,
@@ -117,7 +114,7 @@ Sysfs::Sysfs(Machine& machine) {
   add_cpu_node(machine);
   for (std::size_t index = 0; index < machine.gpu_count(); ++index) {
     add_gpu_node(machine, machine.gpu(index));
-    add_device(machine, machine.gpu(index));
+    add_device(machine.gpu(index));
   }
   files_["/sys/module/amdgpu/initstate"] = "live\n";
   files_["/sys/module/amdgpu/refcnt"] = number_line(1);
@@ -295,49 +292,6 @@ void Sysfs::add_gpu_node(Machine& machine, VirtualGpu& gpu) {
       .add("num_xcc", chip.xcc_count)
       .add("max_engine_clk_ccompute", 3000);
   files_[node + "/properties"] = lines.text();
-}
-
-void Sysfs::add_device(Machine&, VirtualGpu& gpu) {
-  const ChipSpec& chip = gpu.chip();
-  const std::string device =
-      "/sys/class/drm/renderD" + std::to_string(gpu.render_minor()) + "/device";
-  const std::uint32_t pci_class = chip.xgmi ? 0x120000 : 0x030000;  // accelerator, VGA
-  files_[device + "/vendor"] = hex_line(0x1002, 4);
-  files_[device + "/device"] = hex_line(chip.device_id, 4);
-  files_[device + "/subsystem_vendor"] = hex_line(0x1002, 4);
-  files_[device + "/subsystem_device"] = hex_line(chip.device_id, 4);
-  files_[device + "/revision"] = hex_line(chip.pci_revision, 2);
-  files_[device + "/class"] = hex_line(pci_class, 6);
-  files_[device + "/product_name"] = std::string(chip.marketing_name) + "\n";
-  files_[device + "/unique_id"] =
-      strf("%016llx\n", static_cast<unsigned long long>(gpu.unique_id()));
-  files_[device + "/uevent"] = strf(
-      "DRIVER=amdgpu\nPCI_CLASS=%X\nPCI_ID=1002:%04X\nPCI_SUBSYS_ID=1002:%04X\n"
-      "PCI_SLOT_NAME=0000:%02x:00.0\n",
-      pci_class, chip.device_id, chip.device_id, gpu.pci_bus());
-  files_[device + "/mem_info_vram_total"] = number_line(gpu.vram_bytes());
-  files_[device + "/mem_info_vis_vram_total"] = number_line(gpu.vram_bytes());
-  files_[device + "/mem_info_gtt_total"] = number_line(gpu.gtt_bytes());
-  files_[device + "/numa_node"] = "-1\n";
-  files_[device + "/power_dpm_force_performance_level"] = "auto\n";
-  if (chip.xcc_count > 1) files_[device + "/current_compute_partition"] = "SPX\n";
-
-  // amdgpu_discovery.c: die/0/HARDWARE_ID/INSTANCE. Ids of soc15_hw_ip.h.
-  auto add_block = [&](std::uint32_t hardware_id, std::uint32_t instances, IpVersion version) {
-    for (std::uint32_t instance = 0; instance < instances; ++instance) {
-      const std::string block = device + strf("/ip_discovery/die/0/%u/%u/", hardware_id, instance);
-      files_[block + "hw_id"] = number_line(hardware_id);
-      files_[block + "num_instance"] = number_line(instance);
-      files_[block + "major"] = number_line(version.major);
-      files_[block + "minor"] = number_line(version.minor);
-      files_[block + "revision"] = number_line(version.revision);
-      files_[block + "harvest"] = "0x0\n";
-    }
-  };
-  constexpr std::uint32_t kGc = 11, kSdma0 = 42, kNbif = 108;
-  add_block(kGc, chip.xcc_count, chip.gc);
-  add_block(kSdma0, chip.sdma_engines + chip.sdma_xgmi_engines, chip.sdma);
-  add_block(kNbif, 1, chip.nbio);
 }
 
 bool Sysfs::owns(std::string_view path) {

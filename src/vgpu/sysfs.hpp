@@ -1,5 +1,5 @@
 // Owns: the text files under /sys that a machine with these GPUs shows: KFD's topology, the cards'
-//   device folders with ip_discovery, the amdgpu module.
+//   device folders (sysfs_card.cpp), the amdgpu module.
 // Does not own: the facts (chips.*, machine.*).
 // Threading: immutable once made.
 #pragma once
@@ -12,6 +12,9 @@
 #include "vgpu/machine.hpp"
 
 namespace kiln::vgpu {
+
+/// "0000:05:00.0"
+std::string pci_slot(const VirtualGpu& gpu);
 
 class Sysfs {
  public:
@@ -31,7 +34,7 @@ class Sysfs {
   void add_gpu_node(Machine& machine, VirtualGpu& gpu);
   void add_caches(const std::string& node, const ChipSpec& chip);
   void add_links(Machine& machine, VirtualGpu& gpu, std::size_t* io_links, std::size_t* p2p_links);
-  void add_device(Machine& machine, VirtualGpu& gpu);
+  void add_device(VirtualGpu& gpu);
 
   std::map<std::string, std::string, std::less<>> files_;
 };

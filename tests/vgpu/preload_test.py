@@ -1,21 +1,28 @@
 #!/usr/bin/env python3
-"""libkiln-vgpu.so under programs that never heard of Kiln: preload_test.py KILN_VGPU LIBRARY INFO
+"""libkiln-vgpu.so under programs that never heard of Kiln: preload_test.py KILN_VGPU LIBRARY INFO COUNT_CALLS
 
 Owns: the files that they see, descriptors over dup, fork and exec, what stays untouched, and
-  kiln-vgpu's own messages.
+  kiln-vgpu's own messages. Answers of devices are those of kfd_chardev.c kfd_fops and amdgpu_drv.c
+  amdgpu_driver_kms_fops.
 """
 import ctypes
+import errno
 import fcntl
+import glob
+import mmap
 import os
+import select
 import stat
 import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 GET_VERSION = 0x80084B01  # _IOR('K', 1, 8), include/uapi/linux/kfd_ioctl.h
 NODES = "/sys/class/kfd/kfd/topology/nodes"
+REAL_GPU = os.environ.get("PRELOAD_TEST_REAL_GPU") == "1"  # seen outside, for those inside
 
 
 # ---- Run below the preload library, by name -----------------------------------------------------
@@ -83,7 +90,9 @@ def inside_fork():
 
 
 def inside_paths():
-    assert sorted(os.listdir("/dev/dri")) == ["renderD128", "renderD129"]
+    nodes = ["card0", "card1", "renderD128", "renderD129"]
+    assert set(os.listdir("/dev/dri")) >= {"by-path", *nodes}
+    assert set(os.listdir("/sys/class/drm")) >= set(nodes)
     for path, device in (("/dev/kfd", (234, 0)), ("/dev/dri/renderD129", (226, 129))):
         status = os.stat(path)
         assert stat.S_ISCHR(status.st_mode), path
@@ -119,6 +128,165 @@ def inside_paths():
         assert file.read().startswith("python")
 
 
+def inside_relative():
+    # From another folder's descriptor, from the working directory, and by steps up.
+    root = os.open("/", os.O_RDONLY)
+    assert stat.S_ISCHR(os.stat("dev/kfd", dir_fd=root).st_mode)
+    assert version(os.open("dev/kfd", os.O_RDWR, dir_fd=root))[0] == 1
+    for path in ("/sys/../dev/kfd", "/dev/./kfd", "/proc/../dev//kfd"):
+        assert stat.S_ISCHR(os.stat(path).st_mode), path
+    os.chdir("/sys/class")
+    assert os.listdir("kfd") == ["kfd"]
+    os.chdir("/dev")
+    assert version(os.open("./kfd", os.O_RDWR))[0] == 1
+    os.chdir("dri")
+    assert os.getcwd() == "/dev/dri", os.getcwd()
+    assert os.fstat(os.open("renderD128", os.O_RDWR)).st_rdev == os.makedev(226, 128)
+    assert os.path.realpath("by-path/../card0") == "/dev/dri/card0"
+    os.chdir("/sys/class/drm/card0/device")
+    assert os.getcwd() == os.path.realpath("/sys/class/drm/renderD128/device")
+    with open("vendor", encoding="ascii") as file:
+        assert file.read() == "0x1002\n"
+    libc = ctypes.CDLL(None)
+    found = (ctypes.c_size_t * 16)()
+    assert libc.glob(b"/dev/dri/renderD*", 0, None, found) == 0
+    assert found[0] == 1  # gl_pathc
+    assert glob.glob("/sys/class/kfd/*/topology/nodes/[01]") != []
+
+
+def inside_syscall():
+    libc = ctypes.CDLL(None, use_errno=True)
+    openat, close, ioctl, statx, readlink = 257, 3, 16, 332, 89  # asm/unistd_64.h
+    fd = libc.syscall(openat, -100, b"/dev/kfd", os.O_RDWR, 0)
+    assert fd >= 0
+    room = ctypes.create_string_buffer(256)
+    assert libc.syscall(ioctl, fd, GET_VERSION, room) == 0
+    assert struct.unpack("II", room.raw[:8])[0] == 1
+    assert libc.syscall(statx, -100, b"/dev/dri/renderD128", 0, 0x7ff, room) == 0
+    assert stat.S_ISCHR(struct.unpack_from("H", room.raw, 28)[0])  # stx_mode
+    link = f"/proc/self/fd/{fd}".encode()
+    assert libc.syscall(readlink, link, room, 256) == len("/dev/kfd")
+    assert libc.syscall(close, fd) == 0
+    assert libc.syscall(ioctl, fd, GET_VERSION, room) == -1 and ctypes.get_errno() == errno.EBADF
+    assert libc.syscall(39) == os.getpid()
+
+
+def inside_operations():
+    kfd = os.open("/dev/kfd", os.O_RDWR)
+    node = os.open("/dev/dri/renderD128", os.O_RDWR | os.O_NONBLOCK)
+
+    def errors(fd):
+        return [refused(*call) for call in (
+            (os.read, fd, 1), (os.pread, fd, 1, 0), (os.readv, fd, [bytearray(1)]),
+            (os.write, fd, b"x"), (os.pwrite, fd, b"x", 0), (os.writev, fd, [b"x"]),
+            (os.ftruncate, fd, 0), (os.lseek, fd, 4, os.SEEK_SET))]
+
+    invalid, again = errno.EINVAL, errno.EAGAIN
+    assert errors(kfd) == [invalid] * 7 + [errno.ESPIPE]
+    assert errors(node) == [again] * 3 + [invalid] * 4 + [0]
+    assert os.lseek(node, 4, os.SEEK_SET) == 0
+    # KFD is always ready and cannot be waited for; a node has nothing to tell.
+    poll = select.poll()
+    poll.register(kfd)
+    poll.register(node)
+    assert [fd for fd, _ in poll.poll(0)] == [kfd]
+    assert select.select([kfd, node], [], [], 0)[0] == [kfd]
+    epoll = select.epoll()
+    assert refused(epoll.register, kfd) == errno.EPERM
+    epoll.register(node)
+    assert epoll.poll(0) == []
+    # Flags of open.
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert fcntl.fcntl(kfd, fcntl.F_GETFD) == fcntl.FD_CLOEXEC  # Python asks for it
+    plain = libc.open(b"/dev/kfd", os.O_RDWR)
+    assert fcntl.fcntl(plain, fcntl.F_GETFD) == 0
+    assert refused(os.open, "/dev/kfd", os.O_RDWR | os.O_DIRECTORY) == errno.ENOTDIR
+    assert refused(os.open, "/dev/kfd", os.O_RDWR | os.O_CREAT | os.O_EXCL) == errno.EEXIST
+    # Names behind descriptors, and what is opened by them.
+    for fd, name in ((kfd, "/dev/kfd"), (node, "/dev/dri/renderD128")):
+        assert os.readlink(f"/proc/self/fd/{fd}") == name
+        again = os.open(f"/proc/self/fd/{fd}", os.O_RDWR)
+        assert os.fstat(again).st_rdev == os.fstat(fd).st_rdev
+    # Streams, as C and as Python make them.
+    libc.fopen.restype = ctypes.c_void_p
+    stream = ctypes.c_void_p(libc.fopen(b"/dev/kfd", b"r+"))
+    number = libc.fileno(stream)
+    assert version(number)[0] == 1
+    assert libc.fclose(stream) == 0
+    assert refused(version, number) == errno.EBADF
+    with open("/dev/kfd", "rb", buffering=0) as file:
+        assert version(file)[0] == 1
+    # Memory that is moved stays what it was.
+    memory = mmap.mmap(-1, 8192)
+    memory[:3] = b"abc"
+    memory.resize(1 << 20)
+    assert memory[:3] == b"abc"
+
+
+def inside_close_all():
+    os.open("/dev/kfd", os.O_RDWR)
+    own = sorted(os.listdir("/dev/dri"))
+    os.closerange(3, 1 << 16)
+    libc = ctypes.CDLL(None)
+    libc.close_range(3, 0xffffffff, 0)
+    for fd in range(3, 2048):
+        libc.close(fd)
+    # Nobody may sweep away what this process still looks at.
+    subprocess.run(["ls", "/dev/dri"], stdout=subprocess.DEVNULL, check=True)
+    assert sorted(os.listdir("/dev/dri")) == own
+
+
+def inside_environment():
+    # A program without an environment still stands on this machine.
+    ls = ["ls", "/dev/dri"]
+    for arguments in ({"env": {}}, {"env": {"PATH": os.environ["PATH"]}},
+                      {"env": {"LD_PRELOAD": "", "KILN_VGPU": "navi21"}}):
+        shown = subprocess.run(ls, stdout=subprocess.PIPE, check=True, **arguments).stdout
+        assert b"renderD128" in shown, arguments
+    assert b"renderD128" in subprocess.check_output(["env", "-i", *ls])
+    assert "renderD128" in os.popen("ls /dev/dri").read()
+    pid = os.posix_spawn("/bin/sh", ["sh", "-c", "test -c /dev/kfd"], {})
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    without = subprocess.run(["test", "-e", "/dev/kfd"], env={"KILN_VGPU": ""}, check=False)
+    assert without.returncode == (0 if REAL_GPU else 1)
+
+
+def inside_threads():
+    # Many threads, the first of which makes the machine, while others look and ask.
+    failures = []
+
+    def work():
+        for _ in range(50):
+            fd = os.open("/dev/kfd", os.O_RDWR)
+            if version(fd)[0] != 1 or not stat.S_ISCHR(os.stat("/dev/dri/renderD128").st_mode):
+                failures.append(fd)
+            os.close(fd)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def inside_memory_in_use():
+    def used():
+        with open("/sys/class/drm/card0/device/mem_info_vram_used", encoding="ascii") as file:
+            return int(file.read())
+
+    before = used()
+    kfd, node = os.open("/dev/kfd", os.O_RDWR), os.open("/dev/dri/renderD128", os.O_RDWR)
+    with open(NODES + "/1/gpu_id", encoding="ascii") as file:
+        gpu = int(file.read())
+    fcntl.ioctl(kfd, 0x40084B15, struct.pack("II", node, gpu))  # ACQUIRE_VM
+    megabytes = 64 << 20
+    # ALLOC_MEMORY_OF_GPU: va, size, handle, mmap offset, GPU, VRAM | writable
+    fcntl.ioctl(kfd, 0xC0284B16,
+                struct.pack("QQQQII", 1 << 40, megabytes, 0, 0, gpu, 1 | 1 << 31))
+    assert used() - before == megabytes, (before, used())
+
+
 def inside_libdrm():
     drm = ctypes.CDLL("libdrm.so.2")
     amdgpu = ctypes.CDLL("libdrm_amdgpu.so.1")
@@ -152,7 +320,8 @@ class PreloadTest(unittest.TestCase):
     def run_tool(self, *arguments, **environment):
         settings = {name: text for name, text in os.environ.items()
                     if name not in ("KILN_VGPU", "LD_PRELOAD")}
-        settings.update(environment, TMPDIR=self.scratch)
+        settings.update(environment, TMPDIR=self.scratch,
+                        PRELOAD_TEST_REAL_GPU="1" if os.path.exists("/dev/kfd") else "0")
         return subprocess.run([KILN_VGPU, *arguments], stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True, env=settings)
 
@@ -174,13 +343,35 @@ class PreloadTest(unittest.TestCase):
     def test_paths(self):
         self.inside("paths", "mi210,navi21")
 
+    def test_relative_paths(self):
+        self.inside("relative", "navi31")
+
+    def test_syscall(self):
+        self.inside("syscall", "navi31")
+
+    def test_operations_of_devices(self):
+        self.inside("operations", "navi31")
+
+    def test_closing_everything(self):
+        self.inside("close_all", "navi31")
+
+    def test_environments(self):
+        self.inside("environment", "navi31")
+
+    def test_threads(self):
+        self.inside("threads", "navi31")
+
+    def test_memory_in_use(self):
+        self.inside("memory_in_use", "navi31")
+
     def test_libdrm(self):
         self.inside("libdrm", "mi210,mi210")
 
     def test_shell_tools(self):
         run = ["--gpu", "navi31", "--"]
         self.assertEqual(self.output(*run, "cat", NODES + "/1/name"), "ip discovery\n")
-        self.assertEqual(self.output(*run, "ls", "/dev/dri"), "renderD128\n")
+        self.assertLessEqual({"by-path", "card0", "renderD128"},
+                             set(self.output(*run, "ls", "/dev/dri").split()))
         self.assertEqual(self.output(*run, "stat", "-c", "%F %t:%T", "/dev/dri/renderD128"),
                          "character special file e2:80\n")
         listing = self.output(*run, "ls", "-l", "/dev/kfd", "/dev/dri")
@@ -196,8 +387,30 @@ class PreloadTest(unittest.TestCase):
         self.assertIn("libkiln-vgpu.so", maps)
         self.assertNotIn("libkiln-vgpu-engine", maps)
         self.assertNotIn("libstdc++", maps)
-        maps = self.output("--gpu", "mi300x", "--", "cat", "/dev/kfd", "/proc/self/maps")
+        maps = self.output("--gpu", "mi300x", "--", "cat", NODES + "/0/gpu_id",
+                           "/proc/self/maps")
         self.assertIn("libkiln-vgpu-engine", maps)
+
+    def calls(self, *command, **environment):
+        settings = {name: text for name, text in os.environ.items()
+                    if name not in ("KILN_VGPU", "LD_PRELOAD")}
+        done = subprocess.run([COUNT_CALLS, "env", *(f"{name}={text}" for name, text
+                                                     in environment.items()), *command],
+                              stderr=subprocess.PIPE, text=True, env=settings)
+        if done.returncode == 77:
+            self.skipTest("programs cannot be traced here")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return int(done.stderr.split()[-1])
+
+    def test_untouched_process_pays_for_its_loading_only(self):
+        more = []
+        for command in (["true"], ["cat", "/etc/passwd"], ["ls", "-l", "/etc"],
+                        ["find", "/etc/default"], ["sh", "-c", ": </etc/passwd; test -d /usr"]):
+            without = self.calls(*command)
+            more.append(self.calls(*command, LD_PRELOAD=LIBRARY, KILN_VGPU="mi300x") - without)
+        self.assertLess(more[0], 20)  # ld.so finds, reads and maps one library more
+        # A longer environment may move a program's own memory.
+        self.assertLess(max(more) - min(more), 3, more)
 
     def test_library_needs_libc_only_and_exports_its_names_only(self):
         dynamic = subprocess.check_output(["readelf", "-d", LIBRARY], text=True)
@@ -267,5 +480,5 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--inside"]:
         globals()["inside_" + sys.argv[2]]()
         sys.exit()
-    KILN_VGPU, LIBRARY, INFO = (os.path.abspath(path) for path in sys.argv[1:4])
+    KILN_VGPU, LIBRARY, INFO, COUNT_CALLS = (os.path.abspath(path) for path in sys.argv[1:5])
     unittest.main(argv=sys.argv[:1])
