@@ -85,6 +85,25 @@ TEST_P(DeviceTest, EveryQueueOfEveryFamilyCanBeMade) {
   }
 }
 
+TEST_P(DeviceTest, DevicesOfAGpuShareItsComputeQueues) {
+  // A queue without a slot could keep the producer it waits for out, whichever device made it.
+  Machine machine(spec());
+  std::uint32_t count = 1;
+  auto family = make<KilnQueueFamilyProperties>(KILN_STRUCTURE_TYPE_QUEUE_FAMILY_PROPERTIES);
+  kilnGetPhysicalDeviceQueueFamilyProperties(machine.gpu(), &count, &family);
+  const KilnDeviceQueueCreateInfo all = queues(0, family.residentQueueCount);
+  auto info = make<KilnDeviceCreateInfo>(KILN_STRUCTURE_TYPE_DEVICE_CREATE_INFO);
+  info.queueCreateInfoCount = 1;
+  info.pQueueCreateInfos = &all;
+  KilnDevice first = nullptr;
+  ASSERT_EQ(kilnCreateDevice(machine.gpu(), &info, nullptr, &first), VK_SUCCESS);
+  const std::string said = create(machine, {queues(0, 1)}, VK_ERROR_TOO_MANY_OBJECTS);
+  EXPECT_NE(said.find("compute queues"), std::string::npos) << said;
+  create(machine, {queues(1, 1)}, VK_SUCCESS);  // SDMA queues have a limit of their own
+  kilnDestroyDevice(first, nullptr);
+  create(machine, {queues(0, family.residentQueueCount)}, VK_SUCCESS);
+}
+
 TEST_P(DeviceTest, RefusesWrongQueues) {
   Machine machine(spec());
   EXPECT_NE(create(machine, {queues(9, 1)}, VK_ERROR_VALIDATION_FAILED_EXT).find("family 9"),

@@ -1,6 +1,23 @@
 // Small kernels for tests of the public API: each makes one thing visible.
 #include "../../kernels/kiln_hip.h"
 
+/// Keeps `kWords` words a lane in scratch, in an order that only the data knows, and says how many came
+/// back wrong. `rounds` makes it last.
+template <int kWords>
+__device__ __forceinline__ void scratch_words(uint32_t* wrong, uint32_t seed, uint32_t rounds) {
+  const uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
+  uint32_t words[kWords];
+  uint32_t bad = 0;
+  for (uint32_t round = 0; round < rounds; round++) {
+    const uint32_t key = (seed + round) * 2654435761u + i;
+    for (uint32_t k = 0; k < kWords; k++) words[(k * 5 + seed) % kWords] = key ^ k * 77u;
+    __builtin_amdgcn_s_sleep(1);
+    for (uint32_t k = 0; k < kWords; k++)
+      bad += words[(k * 5 + seed) % kWords] != (key ^ k * 77u);
+  }
+  wrong[i] = bad;
+}
+
 extern "C" {
 
 __global__ void fill(uint32_t* out, uint32_t value) {
@@ -83,6 +100,14 @@ __global__ void grid(uint32_t* out) {
   if (threadIdx.x != 0 || blockIdx.x != 0) return;
   out[0] = kiln_implicit_arguments()->block_count[0];
   out[1] = kiln_implicit_arguments()->group_size[0];
+}
+
+/// Two sizes of scratch.
+__global__ void scratch_small(uint32_t* wrong, uint32_t seed, uint32_t rounds) {
+  scratch_words<64>(wrong, seed, rounds);
+}
+__global__ void scratch_large(uint32_t* wrong, uint32_t seed, uint32_t rounds) {
+  scratch_words<512>(wrong, seed, rounds);
 }
 
 /// Counts its own runs.
