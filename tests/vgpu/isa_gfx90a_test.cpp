@@ -1,5 +1,5 @@
 // Owns: what gfx90a's machine code does and gfx942's does not: scratch by descriptor and by the
-//   FLAT_SCRATCH registers, loads to LDS by a bit, v_mad_f32.
+//   FLAT_SCRATCH registers, loads to LDS by a bit, scalar stores and atomics, v_mad_f32.
 // Does not own: matrix instructions (isa_matrix_test.cpp), what both have (isa_memory_test.cpp).
 // Threading: none.
 #include <cmath>
@@ -118,6 +118,44 @@ global_load_ubyte v4, s[4:5] lds)"));
     EXPECT_EQ(m.lds<U32>(128 + 8 + lane * 4), m.data<U32>(lane * 12 + 8));
     EXPECT_EQ(m.lds<U32>(1024 + lane * 4), m.data<std::uint8_t>(lane * 5));
   }
+}
+
+TEST(IsaGfx90a, ScalarStoresAndAtomics) {
+  Machine m(gfx90a(R"(s_store_dword s10, s[2:3], 0x8
+s_store_dwordx4 s[12:15], s[2:3], s20 offset:0x10
+s_buffer_store_dwordx2 s[12:13], s[4:7], 0x40
+s_atomic_add s16, s[2:3], 0x100 glc
+s_atomic_swap_x2 s[18:19], s[2:3], 0x108
+s_atomic_cmpswap s[22:23], s[2:3], 0x110 glc
+s_buffer_atomic_umax s11, s[4:7], 0x100
+s_load_dword s24, s[2:3], 0x100)"));
+  m.start();
+  m.set_data<U32>(0x100, 70);
+  m.set_data<U32>(0x110, 5);
+  m.set_data<U32>(0x44, 77);
+  m.set_s64(2, Machine::kData);
+  m.set_s64(4, Machine::kData);
+  m.s(6) = 0x44;  // the second dword of the buffer store and the buffer atomic lie outside
+  m.s(10) = 0x1234;
+  m.s(11) = 0xffffffff;
+  for (unsigned k = 0; k < 4; ++k) m.s(12 + k) = 100 + k;
+  m.s(16) = 8;
+  m.set_s64(18, 0x123456789abcdef0);
+  m.s(20) = 0x20;
+  m.s(22) = 99;  // new value, then what to compare with
+  m.s(23) = 5;
+  m.expect_done();
+  EXPECT_EQ(m.data<U32>(8), 0x1234u);
+  for (unsigned k = 0; k < 4; ++k) EXPECT_EQ(m.data<U32>(0x30 + 4 * k), 100 + k);
+  EXPECT_EQ(m.data<U32>(0x40), 100u);
+  EXPECT_EQ(m.data<U32>(0x44), 77u);
+  EXPECT_EQ(m.data<U32>(0x100), 78u);
+  EXPECT_EQ(m.s(16), 70u);
+  EXPECT_EQ(m.data<U64>(0x108), 0x123456789abcdef0u);
+  EXPECT_EQ(m.s64(18), 0x123456789abcdef0u);  // without glc nothing returns
+  EXPECT_EQ(m.data<U32>(0x110), 99u);
+  EXPECT_EQ(m.s(22), 5u);
+  EXPECT_EQ(m.s(24), 78u);
 }
 
 /// v_mad_f32 rounds the product and knows no denormals, whatever MODE says; v_fma_f32 does neither.

@@ -453,6 +453,7 @@ void salu_semantics(SemanticsSink& sink) {
   sink.add(kRows);
   control_semantics(sink);
   smem_semantics(sink);
+  smem_write_semantics(sink);
 }
 
 }  // namespace kiln::vgpu::isa

@@ -7,7 +7,8 @@
 
 namespace kiln::vgpu::isa {
 
-void control_semantics(SemanticsSink& sink);  ///< branches, waits, messages, hardware registers
-void smem_semantics(SemanticsSink& sink);
+void control_semantics(SemanticsSink& sink);     ///< branches, waits, messages, hardware registers
+void smem_semantics(SemanticsSink& sink);        ///< scalar loads, cache control, clocks
+void smem_write_semantics(SemanticsSink& sink);  ///< scalar stores and atomics
 
 }  // namespace kiln::vgpu::isa
