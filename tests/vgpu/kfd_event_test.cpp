@@ -305,6 +305,47 @@ TEST_F(EventTest, QueueExceptionNeedsTheRuntime) {
   }
 }
 
+TEST_F(EventTest, TrapHandlersReachTheRuntimeOrAnEvent) {
+  // kfd_int_process_v9.c: from a trap handler, bits 9:0 are a doorbell and 19:10 exceptions, if a
+  // runtime wants to hear of them; else 24 bits of an event's number.
+  for (const bool enabled : {false, true}) {
+    client = std::make_unique<Client>("mi210");
+    client->acquire_all();
+    if (enabled) {
+      uapi::RuntimeEnable runtime{};
+      runtime.mode_mask = uapi::kRuntimeEnable;
+      ASSERT_EQ(client->call(uapi::kIocRuntimeEnable, runtime), 0);
+    }
+    const auto reported = client->event(uapi::kEventSignal);
+    auto args = client->queue_args(uapi::kQueueComputeAql);
+    std::uint64_t payload = 0;
+    uapi::SaveAreaHeader header{};
+    header.err_payload_addr = reinterpret_cast<std::uint64_t>(&payload);
+    header.err_event_id = reported.event_id;
+    std::memcpy(client->save_area.host, &header, sizeof header);
+    ASSERT_EQ(client->create(args), 0);
+    const QueueConfig config = client->noted.at(0)->queues.at(args.queue_id);
+    EXPECT_EQ(config.doorbell_id, args.doorbell_offset % 8192 / 8);
+    WaveInterrupt interrupt{config.process, config.id, config.doorbell_id,
+                            config.doorbell_id | 1u << 13, true};
+    EngineHost& host = client->noted.at(0)->host;
+    host.wave_interrupt(interrupt);
+    EXPECT_EQ(payload, enabled ? uapi::exception_mask(uapi::kEcQueueWaveIllegalInstruction) : 0u);
+    EXPECT_EQ(poll(reported.event_id), enabled ? uapi::kWaitComplete : uapi::kWaitTimeout);
+    // A shader's own message is an event's number, whatever the runtime.
+    payload = 0;
+    interrupt.in_trap = false;
+    host.wave_interrupt(interrupt);
+    EXPECT_EQ(payload, 0u);
+  }
+  // ROCr's handler for drivers without such a runtime sends 0: every written slot is looked at, on
+  // gfx9 too.
+  start("mi210");
+  slot(first.event_id) = 1;
+  engines->host.wave_interrupt({process, 1, 0, 0, true});
+  EXPECT_EQ(poll(first.event_id), uapi::kWaitComplete);
+}
+
 TEST_F(EventTest, InterruptsOfAnEndedProcessGoNowhere) {
   start("mi300x");
   engines->host.interrupt(process + 1000, 1);
