@@ -22,6 +22,31 @@ struct Golden {
 };
 
 const Golden kGolden[] = {
+    {Arch::Cdna2, "v_mac_f32_e32 v1, v2, v3", {0x2c020702}, ""},
+    {Arch::Cdna2,
+     "v_madak_f32 v1, v2, v3, 0x3f000000",
+     {0x30020702, 0x3f000000},
+     "v_madak_f32_e32 v1, v2, v3, 0x3f000000"},
+    {Arch::Cdna2,
+     "v_mfma_f32_32x32x8bf16_1k a[0:15], v[2:3], v[4:5], a[0:15]",
+     {0xd3e68000, 0x04020902},
+     ""},
+    {Arch::Cdna2,
+     "v_mfma_f64_16x16x4f64 v[8:15], v[2:3], v[4:5], v[8:15] cbsz:1 abid:2 blgp:3",
+     {0xd3ee1108, 0x64220902},
+     ""},
+    {Arch::Cdna2, "global_load_dword v2, s[4:5] offset:16 lds", {0xdc50a010, 0x00040002}, ""},
+    {Arch::Cdna2,
+     "scratch_load_dword a1, v2, off offset:-16 glc slc scc",
+     {0xde535ff0, 0x01ff0002},
+     ""},
+    {Arch::Cdna2, "scratch_store_dword off, v1, s2 offset:16", {0xdc704010, 0x00020100}, ""},
+    {Arch::Cdna2,
+     "buffer_load_dword v1, v2, s[4:7], s8 offen offset:12 glc slc scc",
+     {0xe052d00c, 0x08010102},
+     ""},
+    {Arch::Cdna2, "buffer_invl2", {0xe0a40000, 0x00000000}, ""},
+    {Arch::Cdna2, "buffer_wbinvl1_vol", {0xe0fc0000, 0x00000000}, ""},
     {Arch::Cdna3, "s_add_u32 s4, s5, 0x12345678", {0x8004ff05, 0x12345678}, ""},
     {Arch::Cdna3, "s_andn2_b64 s[4:5], exec, vcc", {0x89846a7e}, ""},
     {Arch::Cdna3, "s_mov_b32 m0, 7", {0xbefc0087}, ""},
@@ -326,6 +351,9 @@ TEST(DecodeGolden, Refusals) {
     const char* why;
   };
   const Refused refused[] = {
+      {Arch::Cdna2, {0xdc502000, 0x01000002}, "flat_load_dword with the LDS bit"},
+      {Arch::Cdna2, {0x7e047102}, "v_mov_b64 of gfx942"},
+      {Arch::Cdna2, {0xdc984000, 0x00020000}, "global_load_lds_dword of gfx942"},
       {Arch::Cdna3, {0xbe80007d}, "s_mov_b32 s0, null: gfx9 has no null"},
       {Arch::Cdna3, {0x7e01fe00}, "VOP1 opcode 255"},
       {Arch::Cdna3, {0xd2800001, 0x00020503, 0}, "v_add_f64 with odd registers"},
@@ -343,8 +371,21 @@ TEST(DecodeGolden, Refusals) {
   }
 }
 
+TEST(DecodeGolden, LdsBitOfGfx90a) {
+  const Instruction load = decoded("global_load_dword v2, s[4:5] offset:16 lds");
+  EXPECT_EQ(load.opcode->semantics, "global_load_lds_b32");
+  EXPECT_TRUE(load.lds);
+  EXPECT_EQ(load.dst, kNoOperand);
+  EXPECT_EQ(load.src[0], kVgpr0 + 2);
+  const Instruction scratch = decoded("scratch_load_dword a1, v2, off offset:-16 glc slc scc");
+  EXPECT_EQ(scratch.dst, kAgpr0 + 1);
+  EXPECT_EQ(scratch.src[0], kVgpr0 + 2);
+  EXPECT_EQ(scratch.cache, kCacheGlc | kCacheSlc | kCacheScc);
+  EXPECT_EQ(decoded("scratch_store_dword off, v1, s2 offset:16").src[0], kNoOperand);
+}
+
 TEST(DecodeGolden, TablesHaveNoDoubleRows) {
-  for (const Arch arch : {Arch::Cdna3, Arch::Rdna3}) {
+  for (const Arch arch : {Arch::Cdna2, Arch::Cdna3, Arch::Rdna2, Arch::Rdna3}) {
     std::set<std::pair<Format, std::uint16_t>> seen;
     for (const Opcode& row : opcodes(arch)) {
       EXPECT_TRUE(seen.emplace(row.format, row.number).second) << row.name;
