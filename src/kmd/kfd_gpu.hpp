@@ -55,6 +55,7 @@ class KfdGpu final : public Gpu {
   struct QueueBuffers {
     Memory ring, pointers, eop, save_area;
     std::atomic<std::uint64_t>* error_payload = nullptr;  ///< into which KFD writes exceptions
+    bool holds_slot = false;                              ///< of GpuSlot::compute_queues
   };
 
   Result<std::vector<std::uint32_t>> gpu_ids(const std::vector<Gpu*>& share) const;

@@ -36,6 +36,8 @@ struct GpuSlot {
   uapi::ProcessDeviceApertures apertures{};
   std::byte* doorbells = nullptr;      ///< 8 KiB
   std::uint64_t doorbells_offset = 0;  ///< mmap offset of the above
+  /// Of all devices on this GPU: together they may have no more than the hardware's slots.
+  std::atomic<std::uint32_t> compute_queues{0};
   bool hdp_tried = false;
   volatile std::uint32_t* hdp_flush = nullptr;  ///< null: the driver gives no such page
 };

@@ -146,6 +146,7 @@ Status KfdGpu::allocate_queue_buffers(const QueueDesc& desc, QueueBuffers* buffe
 }
 
 void KfdGpu::free_queue_buffers(QueueBuffers& buffers) {
+  if (buffers.holds_slot) --slot_.compute_queues;
   for (Memory* memory : {&buffers.save_area, &buffers.eop, &buffers.pointers, &buffers.ring})
     if (memory->handle != 0) (void)process_->free(*memory);
 }
@@ -204,6 +205,16 @@ Result<std::unique_ptr<HwQueue>> KfdGpu::create_queue(const QueueDesc& desc) {
                      uapi::kMinorSdmaByEngine, process_->minor()));
 
   QueueBuffers buffers;
+  if (const std::uint32_t slots = info_.compute_queue_slots; is_compute(desc.kind) && slots != 0) {
+    // A queue beyond the slots could keep the producer it waits for out (KFD's over-subscription).
+    buffers.holds_slot = slot_.compute_queues.fetch_add(1) < slots;
+    if (!buffers.holds_slot) {
+      --slot_.compute_queues;
+      return fail(VK_ERROR_TOO_MANY_OBJECTS,
+                  strf("%s: the devices of this process have all its %u compute queues",
+                       slot_.name.c_str(), slots));
+    }
+  }
   if (auto status = allocate_queue_buffers(desc, &buffers); !status) {
     free_queue_buffers(buffers);
     return forward_error(status);
