@@ -4,8 +4,9 @@
 # Debian 12 names. clang-22 and its libraries come from bookworm-security.
 BUILD_PACKAGES="g++ meson ninja-build pkg-config ccache libdrm-dev libvulkan-dev libmsgpack-cxx-dev
   nlohmann-json3-dev libcli11-dev clang-22 lld-22"
-CHECK_PACKAGES="git make binutils clang-format-22 clang-tidy-22 llvm-22-dev libclang-rt-22-dev libgtest-dev
-  libbenchmark-dev libdrm-amdgpu1 rocminfo python3 libhsa-runtime-dev hipcc libamdhip64-dev rocm-device-libs"
+CHECK_PACKAGES="git make binutils clang-format-22 clang-tidy-22 llvm-22-dev libclang-rt-22-dev
+  libgtest-dev libbenchmark-dev libdrm-amdgpu1 libdrm-tests pciutils clinfo rocminfo python3
+  libhsa-runtime-dev hipcc libamdhip64-dev rocm-device-libs"
 
 # Compilations are shared between checkouts, wherever they lie.
 export CCACHE_BASEDIR="$PWD" CCACHE_NOHASHDIR=1

@@ -1,6 +1,7 @@
 // Owns: libc's names that open, close and duplicate descriptors, and those that reach a device
 //   behind one: ioctl, mmap and its kin. Built into libkiln-vgpu.so, for LD_PRELOAD.
-// Does not own: paths (preload_paths.cpp, preload_stat.cpp), reading and polling (preload_io.cpp),
+// Does not own: paths (preload_paths.cpp, preload_stat.cpp, preload_folders.cpp), reading and
+// polling (preload_io.cpp),
 //   starting programs (preload_exec.cpp), what is known of paths and descriptors
 //   (preload_state.*), any answer.
 // Threading: as libc's own functions.
@@ -86,7 +87,9 @@ HOOK(int, openat, int folder, const char* path, int flags, ...) {
       device = device_at(folder, found);
     if (device != 0) return open_device(device, flags);
   }
-  return NEXT(openat)(folder, found, flags, mode);
+  const int fd = NEXT(openat)(folder, found, flags, mode);
+  if (!found.is_ours()) note_folder(fd, path);
+  return fd;
 }
 // The others are told from it by their arguments only.
 #define OPEN(name, folder, extra, ...)                       \

@@ -54,6 +54,8 @@ inline bool is_render_or_card(off_t device) {
 off_t device_at(int folder, const char* path);
 /// A new descriptor of a device; -1 and errno.
 int open_device(off_t device, int flags);
+/// `fd` is of the folder `path`, if it is one.
+void note_folder(int fd, const char* path);
 /// Closes descriptors of the machine's devices from `first` to `last`.
 void close_devices(unsigned first, unsigned last);
 

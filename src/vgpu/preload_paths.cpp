@@ -1,5 +1,5 @@
 // Owns: libc's names that are given a path and neither open a descriptor nor tell what a file is:
-//   streams, folders, links, rights, the working directory.
+//   streams, links, rights, the working directory, and searches in folders.
 // Does not own: where files are (preload_state.*).
 // Threading: as libc's own functions.
 #include <fcntl.h>
@@ -74,9 +74,6 @@ HOOK(int, fclose, FILE* stream) {
 
 // ---- Folders
 
-HOOK(DIR*, opendir, const char* path) {
-  return NEXT(opendir)(Path(path));
-}
 HOOK(int, scandir, const char* path, dirent*** names, int (*filter)(const dirent*),
      int (*compare)(const dirent**, const dirent**)) {
   return NEXT(scandir)(Path(path), names, filter, compare);
@@ -98,7 +95,7 @@ namespace {
 
 // glob looks around inside libc, unless it is told by which functions.
 void* open_folder(const char* path) {
-  return hook_opendir(path);
+  return opendir(path);
 }
 dirent* read_folder(void* folder) {
   return readdir(static_cast<DIR*>(folder));
