@@ -109,8 +109,18 @@ Outcome AqlProcessor::step(Random& random) {
 
 AqlProcessor::Result AqlProcessor::next() {
   const QueueConfig& config = queue_->config;
+  if (waits_for_ != 0) {
+    std::uint64_t value;
+    if (!port_.read_word(waits_for_ + offsetof(aql::Signal, value), &value)) return memory_fault();
+    if (value != 0) return Result::Blocked;
+    waits_for_ = 0;
+  }
+  if (scratch_returned_) {
+    if (const Result result = give_scratch_back(); result != Result::Done) return result;
+  }
   // The doorbell holds the index of the last packet; ~0 before the first. Producers that share a
-  // queue may ring in any order (HSA 2.8.3), so a smaller value takes nothing back.
+  // queue may ring in any order (HSA Platform System Architecture, "User mode queuing"), so a
+  // smaller value takes nothing back.
   limit_ = std::max(limit_, config.doorbell->load(std::memory_order_acquire) + 1);
   const std::uint64_t slots = config.ring_bytes / aql::kPacketBytes;
   if (next_ >= limit_ || next_ - retired_ >= slots) return Result::Blocked;
@@ -121,9 +131,6 @@ AqlProcessor::Result AqlProcessor::next() {
   if (type == aql::PacketType::Invalid) return Result::Blocked;
   const bool barrier_bit = (header >> 8 & 1) != 0;
   if (barrier_bit && !records_.empty()) return Result::Blocked;
-  if (scratch_returned_) {
-    if (const Result result = give_scratch_back(); result != Result::Done) return result;
-  }
   Dwords dwords;
   if (!port_.read(address, dwords.data(), sizeof dwords)) return memory_fault();
 
@@ -202,7 +209,7 @@ AqlProcessor::Result AqlProcessor::barrier_value(const Dwords& dwords) {
     }
   }
   if (!holds) return Result::Blocked;
-  accept(packet.completion_signal);
+  fence_only(dwords[0], packet.completion_signal);
   return Result::Done;
 }
 
@@ -219,7 +226,7 @@ AqlProcessor::Result AqlProcessor::barrier(const Dwords& dwords, bool all) {
   }
   const bool holds = all ? all_zero : any_zero || !any_named;
   if (!holds) return Result::Blocked;
-  accept(packet.completion_signal);
+  fence_only(dwords[0], packet.completion_signal);
   return Result::Done;
 }
 
@@ -370,7 +377,6 @@ AqlProcessor::Result AqlProcessor::scratch(const aql::KernelDispatchPacket& pack
     for (std::size_t i = 0; i < xccs_.size(); ++i)
       scratch_bases_[i] = queue.scratch_backing_memory_location +
                           queue.scratch_backing_memory_byte_size / xccs_.size() * i;
-    scratch_requested_ = false;
     scratch_returned_ = (queue.queue_properties & aql::kQueueUseScratchOnce) != 0;
     return Result::Done;
   }
@@ -380,11 +386,10 @@ AqlProcessor::Result AqlProcessor::scratch(const aql::KernelDispatchPacket& pack
   }
   // What is there now is taken away before more is given, and the runtime finds this packet at
   // read_dispatch_id: nothing else may be on its way.
-  if (scratch_requested_ || !records_.empty()) return Result::Blocked;
+  if (!records_.empty()) return Result::Blocked;
   if (const Result result = tell_inactive(queue, wave32 ? kScratchForWave32 : kScratchForWave64);
       result != Result::Done)
     return result;
-  scratch_requested_ = true;
   return Result::Blocked;
 }
 
@@ -395,6 +400,7 @@ AqlProcessor::Result AqlProcessor::tell_inactive(const aql::Queue& queue, std::i
       !port_.write_word<std::uint64_t>(queue.queue_inactive_signal + offsetof(aql::Signal, value),
                                        static_cast<std::uint64_t>(value)))
     return memory_fault();
+  waits_for_ = queue.queue_inactive_signal;
   if (signal.event_mailbox_ptr == 0) return Result::Done;
   if (!port_.write_word<std::uint64_t>(signal.event_mailbox_ptr, signal.event_id))
     return memory_fault();
@@ -435,6 +441,18 @@ void AqlProcessor::distribute(const AqlWork& work, Va completion_signal) {
     xccs_[i]->submit(std::move(share));
     context_.scheduler.wake(xccs_[i]);
   }
+}
+
+/// A packet without work of its own has fences all the same (HSA Platform System Architecture,
+/// "Barrier-AND packet"); HIP makes one with system scope before each copy.
+void AqlProcessor::fence_only(std::uint32_t header, Va completion_signal) {
+  AqlWork work;
+  work.acquire = acquire_of(header);
+  work.release = release_of(header);
+  if (work.acquire == AqlFence::None && work.release == AqlFence::None)
+    accept(completion_signal);
+  else
+    distribute(work, completion_signal);
 }
 
 /// The packet at next_ is being processed; with no XCC at work on it, it is complete.

@@ -44,6 +44,7 @@ class AqlProcessor final : public Task {
   Result give_scratch_back();
   Result tell_inactive(const gpu::aql::Queue& queue, std::int64_t value);
   void distribute(const AqlWork& work, Va completion_signal);
+  void fence_only(std::uint32_t header, Va completion_signal);
   void accept(Va completion_signal);
 
   bool retire(bool* progress);
@@ -61,7 +62,7 @@ class AqlProcessor final : public Task {
   std::uint64_t limit_ = 0;               ///< packets below it have been announced by a doorbell
   std::deque<std::shared_ptr<AqlRecord>> records_;
   std::array<Va, 16> scratch_bases_{};
-  bool scratch_requested_ = false;
+  Va waits_for_ = 0;               ///< queue_inactive_signal, until the runtime sets it back to 0
   bool scratch_returned_ = false;  ///< to be, once the kernel that has it is done
   bool scratch_told_ = false;      ///< and the runtime knows
 };
