@@ -178,8 +178,11 @@ TEST(LaunchAbi, ScratchForOneDispatchGoesBack) {
     gpu.store<std::int64_t>(q.inactive + 8, 0);
     std::atomic_ref<std::uint32_t>(q.amd.queue_properties) &= ~aql::kQueueUseScratchOnce;
     ASSERT_TRUE(q.told(q.wave32 ? 0x400 : 1)) << chip;
+    // It may well be for once again, and goes back without a further packet.
+    q.amd.queue_properties |= aql::kQueueUseScratchOnce;
     q.give_scratch(gpu.uncached(16 * 4096, 4096), 16, 4096);
     EXPECT_TRUE(gpu.reaches(second.completion_signal + 8, 0));
+    EXPECT_TRUE(q.told(512)) << chip;
   }
 }
 
