@@ -172,6 +172,75 @@ TEST_F(EventTest, AnyAndAll) {
   EXPECT_EQ(result, uapi::kWaitComplete);
 }
 
+TEST_F(EventTest, EveryKindCanBeMadeAndWaitedFor) {
+  // kfd_events.c kfd_event_create: signal and debug events have a slot, all others, known or not,
+  // a number from KFD_FIRST_NONSIGNAL_EVENT_ID on.
+  start("mi300x");
+  for (const std::uint32_t type : {0u, 1u, 2u, 3u, 4u, 5u, 6u, 7u, 8u, 99u}) {
+    const auto event = client->event(type);
+    const bool has_slot = type == uapi::kEventSignal || type == uapi::kEventDebug;
+    EXPECT_EQ(event.event_id < uapi::kSignalEventLimit, has_slot) << type;
+    EXPECT_EQ(event.event_page_offset, has_slot ? 2ull << 62 : 0) << type;
+    EXPECT_EQ(event.event_trigger_data, event.event_id);
+    EXPECT_EQ(poll(event.event_id), uapi::kWaitTimeout) << type;
+    // The GPU can signal what has a slot, the host only signal events.
+    EXPECT_EQ(client->set(event.event_id), type == uapi::kEventSignal ? 0 : -EINVAL) << type;
+    if (type != uapi::kEventDebug) continue;
+    slot(event.event_id) = 1;
+    engines->host.interrupt(process, event.event_id);
+    EXPECT_EQ(poll(event.event_id), uapi::kWaitComplete);
+  }
+}
+
+TEST_F(EventTest, NumbersOfDestroyedEventsComeAgain) {
+  // idr_alloc: the lowest free one, in both ranges.
+  start("mi300x");
+  const auto a = client->event(uapi::kEventSignal), b = client->event(uapi::kEventSignal);
+  const auto memory = client->event(uapi::kEventMemory), queue = client->event(uapi::kEventQueue);
+  EXPECT_EQ(queue.event_id, memory.event_id + 1);
+  for (const std::uint32_t id : {a.event_id, memory.event_id}) {
+    uapi::DestroyEvent destroy{id, 0};
+    ASSERT_EQ(client->call(uapi::kIocDestroyEvent, destroy), 0);
+  }
+  EXPECT_EQ(client->event(uapi::kEventDebug).event_id, a.event_id);
+  EXPECT_EQ(client->event(uapi::kEventHwException).event_id, memory.event_id);
+  EXPECT_EQ(client->event(uapi::kEventSignal).event_id, b.event_id + 1);
+}
+
+TEST_F(EventTest, WaitsThatEndWithoutTheEvent) {
+  start("mi300x");
+  const auto event = client->event(uapi::kEventSignal);
+  for (const std::uint32_t timeout_ms : {0u, 1u, 5u}) {
+    std::vector<uapi::EventData> events{event_data(event.event_id)};
+    std::uint32_t result = 99;
+    EXPECT_EQ(client->wait(events, true, timeout_ms, &result), 0);
+    EXPECT_EQ(result, uapi::kWaitTimeout);
+  }
+  // No events at all are all there (test_event_condition).
+  std::vector<uapi::EventData> none;
+  std::uint32_t result = 99;
+  EXPECT_EQ(client->wait(none, false, kForever, &result), 0);
+  EXPECT_EQ(result, uapi::kWaitComplete);
+}
+
+TEST_F(EventTest, AutoResetIsConsumedEvenByAWaitThatFails) {
+  // init_event_waiter takes the signal; only a wait that a Unix signal broke gives it back
+  // (free_waiters).
+  start("mi300x");
+  const auto event = client->event(uapi::kEventSignal, true);
+  ASSERT_EQ(client->set(event.event_id), 0);
+  std::vector<uapi::EventData> twice{event_data(event.event_id), event_data(event.event_id)};
+  std::uint32_t result = 99;
+  EXPECT_EQ(client->wait(twice, true, 0, &result), 0);
+  EXPECT_EQ(result, uapi::kWaitTimeout) << "the first took it from the second";
+  EXPECT_EQ(poll(event.event_id), uapi::kWaitTimeout);
+  ASSERT_EQ(client->set(event.event_id), 0);
+  std::vector<uapi::EventData> with_unknown{event_data(event.event_id), event_data(3999)};
+  EXPECT_EQ(client->wait(with_unknown, false, 0, &result), -EINVAL);
+  EXPECT_EQ(result, uapi::kWaitFail);
+  EXPECT_EQ(poll(event.event_id), uapi::kWaitTimeout);
+}
+
 TEST_F(EventTest, ErrorsOfWaiting) {
   start("mi300x");
   std::vector<uapi::EventData> unknown{event_data(3999)};
