@@ -48,7 +48,7 @@ TEST_P(ModuleTest, EnumeratesKernels) {
   ASSERT_EQ(load(code_, &module), VK_SUCCESS) << machine_->said();
   std::uint32_t count = 0;
   ASSERT_EQ(kilnEnumerateModuleKernels(module, &count, nullptr), VK_SUCCESS);
-  ASSERT_EQ(count, 11u);  // kernels/probes.hip
+  ASSERT_EQ(count, 13u);  // kernels/probes.hip
   std::vector<const char*> names(count, nullptr);
   std::uint32_t two = 2;
   EXPECT_EQ(kilnEnumerateModuleKernels(module, &two, names.data()), VK_INCOMPLETE);
