@@ -11,7 +11,7 @@ import sys
 import tempfile
 import unittest
 
-KILN_VGPU, KILN_RUN, OBJDUMP, KERNELS, PLAIN_CLIENT = sys.argv[1:6]
+KILN_VGPU, KILN_RUN, OBJDUMP, KERNELS, PLAIN_CLIENT = map(os.path.abspath, sys.argv[1:6])
 
 
 def mnemonics(code_object, kernel):
