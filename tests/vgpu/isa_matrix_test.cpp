@@ -193,6 +193,49 @@ TEST(IsaMatrix, DoublesOfGfx90a) {
          4, 1});
 }
 
+/// MI200 flushes subnormal inputs and results of the 16-bit forms, not of f32 (MIOpen's
+/// documentation, "MI200 MFMA behavior specifics"; PyTorch's numerical_accuracy.rst). gfx942 keeps
+/// them.
+void check_subnormals(const Code& code, bool bfloat, bool flushes) {
+  // A row of one element each: lane 0 tiny * 1, lane 1 normal * normal with a subnormal product.
+  Machine m(code);
+  m.start();
+  const U32 tiny = 1, one = bfloat ? 0x3f80 : 0x3c00;
+  const bool wide = bfloat;  // only bfloat16 products can be subnormal in binary32
+  const U32 small = 0x1f80;  // 2^-64 as bfloat16
+  m.fill(2, [&](unsigned lane) { return lane == 0 ? tiny : lane == 1 && wide ? small : 0u; });
+  m.fill(6, [&](unsigned lane) { return lane == 0 ? one : lane == 1 && wide ? small : 0u; });
+  for (const unsigned reg : {3, 7}) m.fill(reg, [](unsigned) { return 0u; });
+  for (unsigned reg = 64; reg < 68; ++reg) m.fill(reg, [](unsigned) { return 0u; });
+  m.v(66)[2] = 0x80000001;  // a subnormal C
+  m.expect_done();
+  const U32 kept = bfloat ? 0x00010000u : std::bit_cast<U32>(0x1p-24f);
+  EXPECT_EQ(m.v(128)[0], flushes ? 0u : kept);
+  if (wide) {
+    EXPECT_EQ(m.v(129)[1], flushes ? 0u : std::bit_cast<U32>(0x1p-128f));
+  }
+  EXPECT_EQ(m.v(130)[2] & 0x7fffffff, flushes ? 0u : 1u);
+}
+TEST(IsaMatrix, SubnormalsOf16Bits) {
+  check_subnormals(gfx90a(R"(v_mfma_f32_4x4x4f16 v[128:131], v[2:3], v[6:7], v[64:67])"), false,
+                   true);
+  check_subnormals(gfx90a(R"(v_mfma_f32_4x4x4bf16_1k v[128:131], v[2:3], v[6:7], v[64:67])"), true,
+                   true);
+  check_subnormals(gfx942(R"(v_mfma_f32_4x4x4_16b_f16 v[128:131], v[2:3], v[6:7], v[64:67])"),
+                   false, false);
+  check_subnormals(gfx942(R"(v_mfma_f32_4x4x4_16b_bf16 v[128:131], v[2:3], v[6:7], v[64:67])"),
+                   true, false);
+}
+TEST(IsaMatrix, SubnormalsOfF32Stay) {
+  Machine m(gfx90a(R"(v_mfma_f32_4x4x1f32 v[128:131], v2, v6, v[64:67])"));
+  m.start();
+  m.fill(2, [](unsigned lane) { return lane == 0 ? 1u : 0u; });
+  m.fill(6, [](unsigned lane) { return lane == 0 ? 0x3f800000u : 0u; });
+  for (unsigned reg = 64; reg < 68; ++reg) m.fill(reg, [](unsigned) { return 0u; });
+  m.expect_done();
+  EXPECT_EQ(m.v(128)[0], 1u);
+}
+
 /// The same in accumulation registers, with a constant as C, chained: D of one is C of the next.
 TEST(IsaMatrix, AccumulatorsChain) {
   Machine m(gfx90a(R"(v_mfma_f64_16x16x4f64 a[0:7], v[2:3], v[6:7], 0

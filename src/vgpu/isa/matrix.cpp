@@ -25,6 +25,7 @@ KILN_ALWAYS_INLINE float as_float(std::uint32_t bits) {
 
 struct F16 {
   static constexpr unsigned kBits = 16;
+  static constexpr float kLeastNormal = 0x1p-14f;
   using Value = float;
   KILN_ALWAYS_INLINE static float value(std::uint32_t bits) {
     return static_cast<float>(std::bit_cast<_Float16>(static_cast<std::uint16_t>(bits)));
@@ -32,6 +33,7 @@ struct F16 {
 };
 struct Bf16 {
   static constexpr unsigned kBits = 16;
+  static constexpr float kLeastNormal = 0x1p-126f;
   using Value = float;
   KILN_ALWAYS_INLINE static float value(std::uint32_t bits) { return as_float(bits << 16); }
 };
@@ -118,6 +120,12 @@ KILN_ALWAYS_INLINE unsigned blgp_lane(unsigned blgp, unsigned lane) {
   }
 }
 
+/// With `flush`, subnormals of type T become zero.
+template <class T>
+KILN_ALWAYS_INLINE float flushed_if(bool flush, float value) {
+  return flush && __builtin_fabsf(value) < T::kLeastNormal ? value * 0.0f : value;
+}
+
 /// D = A (kM x kK) * B (kK x kN) + C for kB blocks, kM == kN, one wave of 64. EXEC is ignored.
 /// Inputs: lane = i + kM * (block + kB * group), each lane holding kPerLane consecutive k. Results:
 /// lane % kN is the column; groups of four rows go to consecutive registers.
@@ -129,6 +137,10 @@ void mfma(Wave& wave, const Instruction& in) {
   constexpr unsigned kPerBlock = kRegisters / kB > 0 ? kRegisters / kB : 1;
   const VectorRegister* a_row = wave.v + (in.src[0] - kVgpr0);
   const VectorRegister* b_row = wave.v + (in.src[1] - kVgpr0);
+  // MI200's 16-bit forms flush subnormal inputs and results (MIOpen's documentation, "MI200 MFMA
+  // behavior specifics"; PyTorch's numerical_accuracy.rst).
+  constexpr bool kSixteenBits = A::kBits == 16;
+  [[maybe_unused]] const bool flush = wave.arch == Arch::Cdna2;
 
   Value a[kB][kM][kK], b[kB][kK][kM];
   for (unsigned lane = 0; lane < 64; ++lane) {
@@ -140,6 +152,12 @@ void mfma(Wave& wave, const Instruction& in) {
     for (unsigned e = 0; e < kPerLane; ++e) {
       a[block][i][group * kPerLane + e] = A::value(element_bits<A>(a_row, a_lane, e));
       b[block][group * kPerLane + e][i] = B::value(element_bits<B>(b_row, b_lane, e));
+      if constexpr (kSixteenBits) {
+        Value& a_value = a[block][i][group * kPerLane + e];
+        Value& b_value = b[block][group * kPerLane + e][i];
+        a_value = flushed_if<A>(flush, a_value);
+        b_value = flushed_if<B>(flush, b_value);
+      }
     }
   }
 
@@ -164,10 +182,14 @@ void mfma(Wave& wave, const Instruction& in) {
       for (unsigned j = 0; j < kM; ++j)
         sum[j] =
             c_row != nullptr ? std::bit_cast<Value>(c_row[reg].lane[first_lane + j]) : constant;
+      if constexpr (kSixteenBits)  // C and D are binary32, whose exponents bfloat16 has
+        for (unsigned j = 0; j < kM; ++j) sum[j] = flushed_if<Bf16>(flush, sum[j]);
       for (unsigned k = 0; k < kK; ++k) {
         const Value factor = a[block][i][k];
         for (unsigned j = 0; j < kM; ++j) sum[j] = multiply_add(factor, b[block][k][j], sum[j]);
       }
+      if constexpr (kSixteenBits)
+        for (unsigned j = 0; j < kM; ++j) sum[j] = flushed_if<Bf16>(flush, sum[j]);
       for (unsigned j = 0; j < kM; ++j)
         result[reg].lane[first_lane + j] = std::bit_cast<std::uint32_t>(sum[j]);
     }
