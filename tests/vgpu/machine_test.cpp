@@ -28,6 +28,16 @@ TEST(Spec, NamesByProductChipAndTarget) {
     EXPECT_EQ(find_chip(name), find_chip("navi31")) << name;
   EXPECT_EQ(find_chip("gfx90a"), find_chip("mi210"));
   EXPECT_EQ(find_chip("gfx1030"), find_chip("navi21"));
+  // Shown only.
+  for (const auto& [name, target] :
+       {std::pair{"vega10", "gfx900"}, std::pair{"mi60", "gfx906"}, std::pair{"arcturus", "gfx908"},
+        std::pair{"navi10", "gfx1010"}}) {
+    ASSERT_NE(find_chip(name), nullptr) << name;
+    EXPECT_EQ(find_chip(name), find_chip(target)) << name;
+    EXPECT_TRUE(find_chip(name)->topology_only) << name;
+  }
+  EXPECT_NE(chip_names().find("gfx908 (no queues)"), std::string::npos);
+  EXPECT_FALSE(find_chip("mi210")->topology_only);
   EXPECT_NE(find_chip("mi300x"), nullptr);
   EXPECT_EQ(find_chip("gfx9"), nullptr);
   EXPECT_EQ(find_chip(""), nullptr);
@@ -119,9 +129,53 @@ TEST(Sysfs, NodesShowWhatPublishedCardsShow) {
   EXPECT_EQ(navi31["debug_prop"], 1495u);
 }
 
+TEST(Sysfs, ScalarCachesAreSharedWithinAnArray) {
+  // kfd_crat.c: with 16 CUs in an array and 3 at a cache, the sixth cache serves one CU; never one
+  // of the next array.
+  Client client("vega10");
+  const std::string node = "/sys/devices/virtual/kfd/kfd/topology/nodes/1";
+  std::string text;
+  ASSERT_EQ(client.os->read_file((node + "/properties").c_str(), &text), 0);
+  EXPECT_EQ(properties(text)["caches_count"], 64u + 2 * 4 * 6 + 1);
+  ASSERT_EQ(client.os->read_file((node + "/caches/69/properties").c_str(), &text), 0);
+  EXPECT_EQ(properties(text)["size"], 32u);
+  const std::string map = text.substr(text.find("sibling_map ") + 12);
+  EXPECT_EQ(std::ranges::count(map, '1'), 1);
+  EXPECT_EQ(map[2 * 15], '1');
+  ASSERT_EQ(client.os->read_file((node + "/name").c_str(), &text), 0);
+  EXPECT_EQ(text, "vega10\n");
+}
+
+TEST(Sysfs, ConfigurationSpaceAgreesWithTheFiles) {
+  // Offsets of include/uapi/linux/pci_regs.h.
+  Client client("mi210,navi21");
+  const std::string device = "/sys/class/drm/renderD129/device/";
+  std::string bytes, text;
+  ASSERT_EQ(client.os->read_file((device + "config").c_str(), &bytes), 0);
+  ASSERT_EQ(bytes.size(), 256u);
+  auto word = [&](std::size_t at, std::size_t size) {
+    std::uint64_t value = 0;
+    for (std::size_t i = size; i-- > 0;)
+      value = value << 8 | static_cast<unsigned char>(bytes[at + i]);
+    return value;
+  };
+  EXPECT_EQ(word(0x00, 2), 0x1002u);
+  EXPECT_EQ(word(0x02, 2), 0x73bfu);
+  EXPECT_EQ(word(0x08, 4), 0x030000c0u);  // class and revision
+  ASSERT_EQ(client.os->read_file((device + "resource").c_str(), &text), 0);
+  EXPECT_EQ(std::stoull(text, nullptr, 16), word(0x10, 8) & ~15ull);
+  // The list of capabilities ends, and PCI Express (16) is on it.
+  bool has_express = false;
+  int steps = 0;
+  for (std::uint64_t at = word(0x34, 1); at != 0 && steps < 16; at = word(at + 1, 1), ++steps)
+    has_express |= word(at, 1) == 0x10;
+  EXPECT_TRUE(has_express);
+  EXPECT_EQ(steps, 3);
+}
+
 TEST(Sysfs, CountsMatchFolders) {
-  Client client("2x mi300x,navi31");
-  for (int node = 0; node < 4; ++node) {
+  Client client("2x mi300x,navi31,vega10,2x mi100");
+  for (int node = 0; node < 7; ++node) {
     const std::string base = "/sys/class/kfd/kfd/topology/nodes/" + std::to_string(node);
     std::string text;
     ASSERT_EQ(client.os->read_file((base + "/properties").c_str(), &text), 0);
