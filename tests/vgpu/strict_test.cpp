@@ -2,6 +2,7 @@
 // seen, or a written one is not; that is what makes a missing barrier show.
 #include "engine_fixture.hpp"
 #include "engine_kernels.hpp"
+#include "vgpu/caches.hpp"
 
 namespace kiln::vgpu::testing {
 namespace {
@@ -166,6 +167,37 @@ TEST(StrictGfx10, L2NeedsGl2ForWhatTheHostWrote) {
     all.set<Acquire11::gl2_inv>(1);
     EXPECT_EQ(read_again(gpu, kernels.vector_copy, gpu.cached(256), &all, true), kNew);
     EXPECT_EQ(read_again(gpu, kernels.vector_copy, gpu.cached(256), &near, true), kOld);
+  }
+}
+
+// LLVM AMDGPUUsage, memory model gfx90a: a system acquire is buffer_invl2 and buffer_wbinvl1_vol;
+// it drops lines of other agents' memory (MTYPE NC), not those of the GPU's own (RW).
+TEST(StrictGfx9, SystemAcquireOfGfx90aDropsWhatBelongsToOthers) {
+  for (const Mtype mtype : {Mtype::NonCoherent, Mtype::ReadWrite}) {
+    AddressSpace space;
+    CacheSystem caches(*find_chip("mi210"), 0);
+    alignas(4096) static std::byte memory[4096];
+    std::memset(memory, 1, sizeof memory);
+    Mapping mapping;
+    mapping.begin = 0x10000;
+    mapping.end = mapping.begin + sizeof memory;
+    mapping.host = memory;
+    mapping.mtype = mtype;
+    ASSERT_TRUE(space.map(mapping));
+    const auto port = caches.of_cu(space, 0, 0);
+    Mapping found;
+    ASSERT_TRUE(space.find(0x10000, &found));
+    auto load = [&] {
+      std::uint8_t value = 0;
+      port->load(Client::Vector, Scope::Wave, found, 0x10000, &value, 1);
+      return value;
+    };
+    EXPECT_EQ(load(), 1u);
+    std::memset(memory, 2, sizeof memory);  // another agent's store
+    port->acquire(Client::Vector, Scope::Agent);
+    EXPECT_EQ(load(), 1u) << "the L2 has it";
+    port->acquire(Client::Vector, Scope::System);
+    EXPECT_EQ(load(), mtype == Mtype::NonCoherent ? 2u : 1u);
   }
 }
 
@@ -336,6 +368,39 @@ TEST(StrictAql, BarrierPacketsWithFencesJoinCaches) {
     ASSERT_TRUE(gpu.reaches(signal + 8, 0));
     for (std::uint32_t i = 0; i < 8; ++i)
       EXPECT_EQ(gpu.at<std::uint32_t>(word)[i], fenced ? i + 1 : 0u);
+  }
+}
+
+// HIP's kernels release to agent scope; a barrier-AND packet with system scope follows before a
+// copy by SDMA.
+TEST(StrictAql, BarrierAndPacketsHaveFencesToo) {
+  for (const bool fenced : {true, false}) {
+    EngineFixture gpu("mi210", strict());
+    const Kernels kernels(gpu);
+    auto queue = gpu.queue(QueueType::Aql);
+    const Va word = gpu.cached(256), signal = gpu.uncached(64);
+    gpu.store<std::int64_t>(signal + 8, 1);
+    Stream stream;
+    gpu.dispatch(stream, kernels.store, {word}, 1);
+    gpu::aql::Pm4IbPacket packet{};
+    using gpu::aql::FenceScope;
+    packet.header = gpu::aql::header(gpu::aql::PacketType::VendorSpecific, false, FenceScope::None,
+                                     FenceScope::Agent);
+    packet.format = gpu::aql::AmdFormat::Pm4Ib;
+    const auto ib = gpu::Packet<pm4::IndirectBuffer>{}
+                        .set<pm4::IndirectBuffer::address>(gpu.buffer(stream))
+                        .set<pm4::IndirectBuffer::size>(stream.dwords.size())
+                        .set<pm4::IndirectBuffer::valid>(1);
+    std::memcpy(packet.indirect_buffer, ib.dwords.data(), 16);
+    packet.dwords_remaining = 10;
+    queue->packet(packet);
+    gpu::aql::BarrierPacket barrier{};
+    barrier.header = gpu::aql::header(gpu::aql::PacketType::BarrierAnd, true, FenceScope::None,
+                                      fenced ? FenceScope::System : FenceScope::None);
+    barrier.completion_signal = signal;
+    queue->packet(barrier);
+    ASSERT_TRUE(gpu.reaches(signal + 8, 0));
+    EXPECT_EQ(gpu.at<std::uint32_t>(word)[0], fenced ? 1u : 0u);
   }
 }
 
