@@ -125,9 +125,10 @@ class L2 {
       line.va = where.va;
       line.mtype = where.mtype;
     }
-    if (line.epoch != epoch_) {
+    const std::uint64_t now = epoch_ + (line.mtype == Mtype::NonCoherent ? non_coherent_epoch_ : 0);
+    if (line.epoch != now) {
       line.valid &= line.dirty;
-      line.epoch = epoch_;
+      line.epoch = now;
     }
     return line;
   }
@@ -187,6 +188,7 @@ class L2 {
       if (wanted(line, actions)) line.valid = 0;
   }
   void forget_clean() { ++epoch_; }
+  void forget_clean_non_coherent() { ++non_coherent_epoch_; }
   template <class Wanted>
   void evict_if(Wanted wanted) {
     for (Line& line : lines_)
@@ -212,7 +214,7 @@ class L2 {
   std::size_t count_;
   std::vector<Line> lines_;
   std::vector<std::uint32_t> dirty_;
-  std::uint64_t epoch_ = 1;
+  std::uint64_t epoch_ = 1, non_coherent_epoch_ = 0;
 };
 
 /// An L2 and what lies above it.
@@ -380,6 +382,8 @@ class Port final : public CacheModel {
       // buffer_inv: sc0 the L1, sc1 the L2's stale lines as well; what was written stays.
       if (vector_ != nullptr) vector_->invalidate();
       if (scope >= Scope::Agent && domain_.others) domain_.l2.forget_clean();
+      // gfx90a: buffer_invl2 takes what belongs to others; its own memory nobody else keeps.
+      if (scope == Scope::System && !domain_.others) domain_.l2.forget_clean_non_coherent();
     } else if (scope == Scope::Workgroup) {
       if (vector_ != nullptr) vector_->invalidate();  // buffer_gl0_inv
     } else if (gl1_ != nullptr) {
