@@ -175,7 +175,12 @@ int KfdNode::map_one(Allocation& allocation, ProcessDevice& device) {
     return -EINVAL;
   for (unsigned i = 0; i < parts; ++i) {
     const Mapping mapping = mapping_of(allocation, device, allocation.va + i * part);
-    if (!device.space.map(mapping)) {
+    // User memory that is gone still has its addresses.
+    const auto next = device.attachments.lower_bound(mapping.begin);
+    const bool taken = (next != device.attachments.end() && next->first < mapping.end) ||
+                       (next != device.attachments.begin() &&
+                        std::prev(next)->first + std::prev(next)->second.bytes > mapping.begin);
+    if (taken || !device.space.map(mapping)) {
       if (i == 1) {
         device.space.unmap(allocation.va);
         device.attachments.erase(allocation.va);
@@ -290,7 +295,7 @@ void KfdNode::host_unmapped(std::uint64_t address, std::uint64_t bytes) {
 }
 
 void KfdNode::host_restored(std::uint64_t address, std::uint64_t bytes) {
-  for_each_user_mapping(address, bytes, [this](ProcessDevice& device, Va va, Allocation& buffer) {
+  for_each_user_mapping(address, bytes, [](ProcessDevice& device, Va va, Allocation& buffer) {
     Mapping present;
     const auto host = reinterpret_cast<std::uint64_t>(buffer.backing->host);
     if (device.space.find(va, &present) ||

@@ -625,8 +625,14 @@ TEST(KfdSharing, ProtectionOfUserMemoryReachesTheGpu) {
   ASSERT_EQ(client.os->mremap(&moved, 65536, 65536, MREMAP_MAYMOVE | MREMAP_FIXED, target), 0);
   EXPECT_EQ(moved, target);
   EXPECT_FALSE(space.find(buffer.va, &mapping));
+  // Its addresses are taken all the same (amdgpu_vm_bo_map), until it is unmapped.
+  Buffer other;
+  other.va = buffer.va + 4096;
+  ASSERT_EQ(client.alloc(kVramFlags, 4096, &other), 0);
+  EXPECT_EQ(client.map(other, {client.id()}), -EINVAL);
   EXPECT_EQ(client.unmap(buffer, {client.id()}), 0);
   EXPECT_EQ(client.free(buffer), 0);
+  EXPECT_EQ(client.map(other, {client.id()}), 0);
 }
 
 TEST(KfdSharing, ABufferFollowsItsMappingThatMoves) {
