@@ -1,4 +1,5 @@
-// Owns: the PM4 packets that the compute micro engine (MEC) takes, for gfx9, gfx10.3 and gfx11: opcodes,
+// Owns: the PM4 packets that the compute micro engine (MEC) takes, for gfx9, gfx10.3 and gfx11:
+// opcodes,
 //   fields and the values of selectors.
 // Does not own: which packets to send when (cache, signal, dispatch, copy).
 // Threading: constants only.
