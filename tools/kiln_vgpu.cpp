@@ -95,8 +95,11 @@ int main(int argc, char** argv) {
       "kiln-vgpu"};
   app.footer(
       "Options of a machine: strict, seed=N, skew=max|N, kfd=1.N, threads=N, vram=SIZE, debug;\n"
-      "several GPUs: '2x mi300x' or 'mi300x,navi31'. Programs that are linked statically or run\n"
-      "setuid do not see it.");
+      "several GPUs: '2x mi300x' or 'mi300x,navi31'. Programs that are linked statically, run "
+      "setuid\n"
+      "or call the kernel past libc (as Go's do) do not see it; nor do those that a program below "
+      "it\n"
+      "starts with KILN_VGPU set to nothing.");
   std::string gpu;
   bool wants_list = false;
   app.add_option("--gpu", gpu, "the machine, as in KILN_VGPU (which is its default)");

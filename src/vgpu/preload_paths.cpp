@@ -43,6 +43,16 @@ FILE* stream_of(off_t device, const char* mode) {
   return stream;
 }
 
+/// The stream keeps its number and goes on with the device.
+FILE* stream_over(off_t device, const char* mode, FILE* stream) {
+  const int fd = open_device(device, flags_of(mode));
+  if (fd < 0) return nullptr;
+  fflush(stream);
+  const int result = hook_dup2(fd, fileno(stream));
+  hook_close(fd);
+  return result < 0 ? nullptr : stream;
+}
+
 }  // namespace
 
 HOOK(FILE*, fopen, const char* path, const char* mode) {
@@ -56,10 +66,16 @@ HOOK(FILE*, fopen64, const char* path, const char* mode) {
   return NEXT(fopen64)(found, mode);
 }
 HOOK(FILE*, freopen, const char* path, const char* mode, FILE* stream) {
-  return NEXT(freopen)(Path(path), mode, stream);
+  const Path found(path);
+  if (const off_t device = device_of_stream(found); device != 0)
+    return stream_over(device, mode, stream);
+  return NEXT(freopen)(found, mode, stream);
 }
 HOOK(FILE*, freopen64, const char* path, const char* mode, FILE* stream) {
-  return NEXT(freopen64)(Path(path), mode, stream);
+  const Path found(path);
+  if (const off_t device = device_of_stream(found); device != 0)
+    return stream_over(device, mode, stream);
+  return NEXT(freopen64)(found, mode, stream);
 }
 // Streams close their descriptor inside libc.
 HOOK(int, fclose, FILE* stream) {

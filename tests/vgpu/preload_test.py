@@ -214,6 +214,11 @@ def inside_operations():
     assert version(number)[0] == 1
     assert libc.fclose(stream) == 0
     assert refused(version, number) == errno.EBADF
+    stream = ctypes.c_void_p(libc.fopen(b"/dev/null", b"r+"))
+    libc.freopen.restype = ctypes.c_void_p
+    assert libc.freopen(b"/dev/kfd", b"r+", stream) == stream.value
+    assert version(libc.fileno(stream))[0] == 1
+    assert libc.fclose(stream) == 0
     with open("/dev/kfd", "rb", buffering=0) as file:
         assert version(file)[0] == 1
     # Memory that is moved stays what it was.
