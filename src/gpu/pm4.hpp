@@ -1,13 +1,11 @@
-// Owns: the PM4 packets that the compute micro engine (MEC) takes, for gfx9, gfx10.3 and gfx11:
-// opcodes,
-//   fields and the values of selectors.
+// Owns: the PM4 packets that the compute micro engine (MEC) takes, on gfx9, gfx10.3 and gfx11:
+//   opcodes, fields and the values of selectors.
 // Does not own: which packets to send when (cache, signal, dispatch, copy).
 // Threading: constants only.
 //
 // Sources: PAL gfx9_plus_merged_f32_mec_pm4_packets.h (bit positions, gfx10 and gfx11; of January
-// 2018: gfx9), KFDTest
-// pm4_pkt_struct_ai.h and pm4_pkt_struct_nv.h, Linux soc15d.h and nvd.h (gfx9 cache bits,
-// PRED_EXEC).
+// 2018: gfx9), KFDTest pm4_pkt_struct_ai.h and pm4_pkt_struct_nv.h, Linux soc15d.h and nvd.h (gfx9
+// cache bits, PRED_EXEC).
 #pragma once
 
 #include "gpu/field.hpp"
