@@ -7,10 +7,10 @@
  * Sources: see plain_gpu.h; kfd_events.c kfd_signal_vm_fault_event and the structure of the
  * exception in include/uapi/linux/kfd_ioctl.h.
  */
-#include "plain_gpu.h"
-
 #include <signal.h>
 #include <sys/wait.h>
+
+#include "plain_gpu.h"
 
 #define KFD_IOC_EVENT_MEMORY 8
 #define KFD_IOC_ALLOC_MEM_FLAGS_USERPTR (1u << 2)
@@ -49,8 +49,8 @@ static uint32_t event;
 static void start(void) {
   open_gpu();
   struct buffer page = system_memory(8 * KFD_SIGNAL_EVENT_LIMIT);
-  struct kfd_ioctl_create_event_args args = {
-      .event_page_offset = page.handle, .event_type = KFD_IOC_EVENT_MEMORY};
+  struct kfd_ioctl_create_event_args args = {.event_page_offset = page.handle,
+                                             .event_type = KFD_IOC_EVENT_MEMORY};
   CHECK(ioctl(kfd, AMDKFD_IOC_CREATE_EVENT, &args) == 0, "event");
   event = args.event_id;
 }
@@ -107,8 +107,8 @@ static void store_to_read_only(void) {
 }
 
 static void run_what_is_data(void) {
-  const struct buffer code = exactly(
-      NULL, PAGE, KFD_IOC_ALLOC_MEM_FLAGS_GTT | KFD_IOC_ALLOC_MEM_FLAGS_WRITABLE);
+  const struct buffer code =
+      exactly(NULL, PAGE, KFD_IOC_ALLOC_MEM_FLAGS_GTT | KFD_IOC_ALLOC_MEM_FLAGS_WRITABLE);
   code.host[4] = 256; /* where the code is, from the descriptor on */
   code.host[14] = gpu.target < 100000 ? 0 : 1u << 10;
   code.host[64] = s_endpgm[gpu.target >= 110000];

@@ -8,11 +8,11 @@
  * Sources: see plain_gpu.h; LLVM AMDGPUUsage "Kernel Descriptor" and "Initial Kernel Execution
  * State"; the HSA runtime specification for the dispatch packet. Machine code by llvm-mc 22.
  */
-#include "plain_gpu.h"
-
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+
+#include "plain_gpu.h"
 
 #define WORDS (DATA / 4)
 #define HALF (DATA / 2)
@@ -31,14 +31,12 @@
  *   global_store_dword v0, v1, s[4:5]
  *   s_endpgm
  */
-static const uint32_t flip_gfx942[] = {0xc00a0100, 0x00000000, 0x8e038602, 0x260000ff,
-                                       0x000003ff, 0x28000003, 0x24000082, 0xbf8cc07f,
-                                       0xdc508000, 0x01060000, 0xbf8c0f70, 0x2a0202ff,
-                                       0x5a5a5a5a, 0xdc708000, 0x00040100, 0xbf810000};
-static const uint32_t flip_gfx1100[] = {0xf4080100, 0xf8000000, 0x84038602, 0x360000ff,
-                                        0x000003ff, 0x38000003, 0x30000082, 0xbf89fc07,
-                                        0xdc520000, 0x01060000, 0xbf8903f7, 0x3a0202ff,
-                                        0x5a5a5a5a, 0xdc6a0000, 0x00040100, 0xbfb00000};
+static const uint32_t flip_gfx942[] = {
+    0xc00a0100, 0x00000000, 0x8e038602, 0x260000ff, 0x000003ff, 0x28000003, 0x24000082, 0xbf8cc07f,
+    0xdc508000, 0x01060000, 0xbf8c0f70, 0x2a0202ff, 0x5a5a5a5a, 0xdc708000, 0x00040100, 0xbf810000};
+static const uint32_t flip_gfx1100[] = {
+    0xf4080100, 0xf8000000, 0x84038602, 0x360000ff, 0x000003ff, 0x38000003, 0x30000082, 0xbf89fc07,
+    0xdc520000, 0x01060000, 0xbf8903f7, 0x3a0202ff, 0x5a5a5a5a, 0xdc6a0000, 0x00040100, 0xbfb00000};
 
 static struct queue sdma, aql;
 static struct buffer fence, code, arguments, staging;
@@ -60,9 +58,9 @@ static void start(void) {
   staging = system_memory(DATA);
   const int cdna = gpu.target < 100000;
   volatile uint32_t* descriptor = code.host;
-  descriptor[4] = 256;                      /* code entry, from the descriptor on */
-  descriptor[12] = cdna ? 1u << 6 : 0;      /* RSRC1: 32 SGPRs; 8 VGPRs */
-  descriptor[13] = 2u << 1 | 1u << 7;       /* RSRC2: 2 user SGPRs, workgroup id x */
+  descriptor[4] = 256;                              /* code entry, from the descriptor on */
+  descriptor[12] = cdna ? 1u << 6 : 0;              /* RSRC1: 32 SGPRs; 8 VGPRs */
+  descriptor[13] = 2u << 1 | 1u << 7;               /* RSRC2: 2 user SGPRs, workgroup id x */
   descriptor[14] = 1u << 3 | (cdna ? 0 : 1u << 10); /* kernarg pointer; wave32 */
   memcpy((char*)code.host + 256, cdna ? flip_gfx942 : flip_gfx1100, sizeof flip_gfx942);
 }
