@@ -1146,18 +1146,12 @@ global_atomic_add v2, v10, s[2:3] scc)"));
   m.fill(2, [](unsigned) { return 0; });
   m.wave().set_exec(1);
   m.expect_done();
-  const std::vector<std::string> expected = {"release vector system",
-                                             "store vector wave",
-                                             "load vector wave",
-                                             "load vector agent",
-                                             "load vector system",
-                                             "acquire vector system",
-                                             "acquire vector agent",
-                                             "acquire vector agent",
-                                             "atomic vector agent",
-                                             "end",
-                                             "atomic vector system",
-                                             "end"};
+  const std::vector<std::string> expected = {"release vector system", "store vector wave",
+                                             "load vector wave",      "load vector agent",
+                                             "load vector system",    "acquire vector system",
+                                             "acquire vector agent",  "acquire vector agent",
+                                             "atomic vector agent",   "end",
+                                             "atomic vector system",  "end"};
   EXPECT_EQ(caches.seen, expected);
 }
 
